@@ -1,0 +1,108 @@
+# Everything sets itself up: a virtual environment, Debian packages, the CRIU bundle, chrek-init.
+# What can be shared between checkouts is kept under ${XDG_CACHE_HOME:-~/.cache}/chrek.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chrek
+BUNDLE := $(CACHE)/criu/bundle
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export CHREK_CRIU_BUNDLE := $(BUNDLE)
+
+# $(call debian,COMMANDS,PACKAGES): install PACKAGES unless every one of COMMANDS is there.
+define debian
+	missing=(); for name in $(1); do command -v "$$name" >/dev/null || missing+=("$$name"); done; \
+	if (( $${#missing[@]} )); then \
+	  if (( EUID )); then echo "$${missing[*]} missing: as root, apt-get install $(2)" >&2; exit 3; fi; \
+	  echo "installing Debian packages: $(2)"; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	    apt-get install -y -qq --no-install-recommends $(2); } >$(CACHE)/apt.log 2>&1 \
+	    || { tail -5 $(CACHE)/apt.log >&2; exit 1; }; \
+	fi
+endef
+
+.PHONY: help
+help: ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: able
+able:
+	@[[ $$(uname -s) == Linux ]] || { echo "chrek needs Linux: use a Linux machine or virtual machine." >&2; exit 3; }
+	@(( EUID == 0 )) || { echo "chrek enters containers and so must be root: run this with sudo." >&2; exit 3; }
+	@mkdir -p $(CACHE)
+
+$(VENV)/.ready: pyproject.toml
+	@mkdir -p $(CACHE)
+	@$(call debian,$(PYTHON),python3)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "chrek needs Python 3.11 or newer: set PYTHON=..." >&2; exit 3; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(call debian,chrek-has-no-ensurepip,python3-venv); }
+	@echo "making the virtual environment"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.PHONY: venv
+venv: $(VENV)/.ready ## the virtual environment
+
+.PHONY: bundle
+bundle: $(VENV)/.ready ## the CRIU bundle
+	@mkdir -p $(CACHE)/criu
+	@$(call debian,apt-get dpkg-deb,apt dpkg)
+	@agent/criu/build-bundle $(BUNDLE)
+
+.PHONY: init
+init: ## chrek-init, static
+	@mkdir -p $(CACHE)
+	@$(call debian,gcc musl-gcc make,gcc musl-tools make)
+	@$(MAKE) --no-print-directory -s -C agent/init
+
+.PHONY: tools
+tools:
+	@mkdir -p $(CACHE)
+	@$(call debian,runc ip nsenter unshare,runc iproute2 util-linux)
+
+.PHONY: setup
+setup: able tools bundle init ## everything that running chrek needs
+
+.PHONY: demo
+demo: setup ## the main job, on this machine
+	@$(BIN)/python -m chrek.demo
+
+.PHONY: test-tools
+test-tools:
+	@mkdir -p $(CACHE)
+	@$(call debian,node setpriv readelf,nodejs util-linux binutils)
+
+.PHONY: test
+test: setup test-tools ## tests on real processes and containers
+	@$(BIN)/python -m pytest $(TESTS)
+
+.PHONY: bench
+bench: setup ## benchmarks against bare CRIU and Podman
+	@$(call debian,podman,podman)
+	@$(BIN)/python -m bench
+
+.PHONY: lint
+lint: $(VENV)/.ready ## ruff, mypy, import layers, shellcheck
+	@$(call debian,shellcheck,shellcheck)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@shellcheck agent/criu/build-bundle .ci/run
+	@echo "lint: clean"
+
+.PHONY: format
+format: $(VENV)/.ready ## rewrite the code as ruff would
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+.PHONY: clean
+clean: ## what this checkout built (the cache stays)
+	rm -rf $(VENV) agent/init/build .pytest_cache .mypy_cache .ruff_cache *.egg-info

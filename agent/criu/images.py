@@ -1,0 +1,136 @@
+"""CRIU's image files: read and written entry by entry as their protobuf messages.
+
+Framing (https://criu.org/Images): one or two 32-bit magic numbers, then entries, each a 32-bit
+length and a message; all little-endian.
+"""
+
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from agent.criu.bundle import Bundle, messages
+from chrek.errors import AddressError, DamagedError
+from chrek.manifest import AddressFact
+
+_COMMON_MAGICS = (0x54564319, 0x55105940)
+"""IMG_COMMON_MAGIC and IMG_SERVICE_MAGIC: a second magic follows them."""
+
+_FAMILIES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What CRIU measured of a dump, in seconds; and the pages it wrote."""
+
+    freezing_seconds: float
+    frozen_seconds: float
+    pages_written: int
+
+
+def statistics(bundle: Bundle, content: bytes) -> Statistics:
+    """Read `stats-dump`."""
+    message = messages(bundle.path, "stats_pb2").stats_entry
+    entry = next(iter(_entries(content, message)))
+    return Statistics(
+        freezing_seconds=entry.dump.freezing_time / 1e6,
+        frozen_seconds=entry.dump.frozen_time / 1e6,
+        pages_written=entry.dump.pages_written,
+    )
+
+
+def highest_pid(bundle: Bundle, content: bytes) -> int:
+    """The highest PID, TID, group or session in `pstree.img`."""
+    message = messages(bundle.path, "pstree_pb2").pstree_entry
+    highest = 1
+    for entry in _entries(content, message):
+        highest = max(highest, entry.pid, entry.pgid, entry.sid, *entry.threads)
+    return highest
+
+
+def rebound(
+    bundle: Bundle, content: bytes, source: list[AddressFact], target: list[AddressFact]
+) -> bytes:
+    """`files.img` with sockets bound to an address of the source bound to the target's.
+
+    The address of the same interface and family stands in; raises AddressError where there is
+    none. Sockets bound to any other address (wildcard, loopback) stay as they are.
+    """
+    message = messages(bundle.path, "fdinfo_pb2").file_entry
+    replaced = _replacements(source, target)
+    entries = list(_entries(content, message))
+    changed = False
+    for entry in entries:
+        if not entry.HasField("isk") or entry.isk.family not in _FAMILIES:
+            continue
+        bound = _unpacked(entry.isk.family, entry.isk.src_addr)
+        if bound not in replaced:
+            continue
+        new = replaced[bound]
+        if new is None:
+            raise AddressError(
+                f"a socket is bound to {bound}, the source's own address, and this container has "
+                "no address on the same interface",
+                hint="Bind to 0.0.0.0, or give the container the same kind of network",
+            )
+        entry.isk.src_addr[:] = _packed(new)
+        changed = True
+    return _joined(content, entries) if changed else content
+
+
+def _replacements(
+    source: list[AddressFact], target: list[AddressFact]
+) -> dict[str, str | None]:
+    replaced: dict[str, str | None] = {}
+    kept = {fact.address for fact in target}
+    for fact in source:
+        if fact.address in kept:
+            continue
+        same = [a for a in target if (a.interface, a.family) == (fact.interface, fact.family)]
+        family = [a for a in target if a.family == fact.family]
+        if not same and len(family) == 1:
+            same = family
+        replaced[fact.address] = same[0].address if same else None
+    return replaced
+
+
+def _unpacked(family: int, words: Any) -> str:  # noqa: ANN401 - a repeated field
+    size = 1 if family == socket.AF_INET else 4
+    packed = b"".join(struct.pack("<I", word) for word in list(words)[:size])
+    return str(ipaddress.ip_address(packed)) if len(packed) == size * 4 else ""
+
+
+def _packed(address: str) -> list[int]:
+    packed = ipaddress.ip_address(address).packed
+    return [word for (word,) in struct.iter_unpack("<I", packed)]
+
+
+def _head_size(content: bytes) -> int:
+    if len(content) < 8:  # noqa: PLR2004 - two magic numbers
+        raise DamagedError("an image of CRIU's is too short")
+    (magic,) = struct.unpack_from("<I", content)
+    return 8 if magic in _COMMON_MAGICS else 4
+
+
+def _entries(content: bytes, message: Any) -> Iterator[Any]:  # noqa: ANN401
+    offset = _head_size(content)
+    while offset < len(content):
+        try:
+            (size,) = struct.unpack_from("<I", content, offset)
+            piece = content[offset + 4 : offset + 4 + size]
+            if len(piece) != size:
+                raise DamagedError("an image of CRIU's is cut off")
+            yield message.FromString(piece)
+        except (struct.error, ValueError) as error:
+            raise DamagedError(f"an image of CRIU's cannot be read: {error}") from error
+        offset += 4 + size
+
+
+def _joined(content: bytes, entries: list[Any]) -> bytes:
+    pieces = [content[: _head_size(content)]]
+    for entry in entries:
+        packed = entry.SerializeToString()
+        pieces += [struct.pack("<I", len(packed)), packed]
+    return b"".join(pieces)

@@ -1,0 +1,1 @@
+"""Capture and restore, over any runtime: what is done, in which order, and what undoes it."""

@@ -1,0 +1,85 @@
+"""Asking an inside process to run CRIU in a container: which descriptors it gets, under which
+names."""
+
+import os
+from dataclasses import dataclass, field
+
+from agent.criu.bundle import Bundle
+from agent.inside.child import CRIUProcess, Inside, bundle_tree
+from agent.inside.wire import Request
+from agent.runtime.target import Target
+from agent.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What CRIU gets. images, work: directory descriptors. large: image name -> descriptor of a
+    file too large to copy. stdio: place -> descriptor of the container's own standard stream."""
+
+    images: int
+    work: int
+    last_pid: int = 0
+    large: dict[str, int] = field(default_factory=dict)
+    stdio: dict[str, int] = field(default_factory=dict)
+
+
+async def dump(
+    inside: Inside, target: Target, bundle: Bundle, settings: Settings, entry: Entry
+) -> CRIUProcess:
+    """CRIU, ready to dump, outside of the target's cgroups: its page cache would press it."""
+    return await _start(inside, target, bundle, settings, entry, restoring=False)
+
+
+async def restore(
+    inside: Inside, target: Target, bundle: Bundle, settings: Settings, entry: Entry
+) -> CRIUProcess:
+    """CRIU, ready to restore, inside the target's cgroups, as is all that it makes."""
+    return await _start(inside, target, bundle, settings, entry, restoring=True)
+
+
+async def clean(target: Target) -> None:
+    """Detach what a killed operation left mounted in the target."""
+    request: Request = {
+        "task": "clean",
+        "container": target.container,
+        "last_pid": 0,
+        "descriptors": ["pidfd"],
+        "links": [],
+        "preload": None,
+    }
+    async with Inside() as inside:
+        with target.pidfd() as pidfd:
+            await inside.clean(request, [pidfd])
+
+
+async def _start(
+    inside: Inside,
+    target: Target,
+    bundle: Bundle,
+    settings: Settings,
+    entry: Entry,
+    *,
+    restoring: bool,
+) -> CRIUProcess:
+    tree = bundle_tree(bundle.path)
+    try:
+        with target.pidfd() as pidfd:
+            named = {
+                "pidfd": pidfd,
+                "bundle": tree,
+                "images": entry.images,
+                "work": entry.work,
+                **entry.large,
+                **entry.stdio,
+            }
+            request: Request = {
+                "task": "restore" if restoring else "dump",
+                "container": target.container,
+                "last_pid": entry.last_pid,
+                "descriptors": list(named),
+                "links": list(entry.large),
+                "preload": settings.test_shim,
+            }
+            return await inside.start_criu(request, list(named.values()))
+    finally:
+        os.close(tree)

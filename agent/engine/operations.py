@@ -1,0 +1,133 @@
+"""Intent before the act: what a capture or restore would leave behind, if it were killed.
+
+Each operation holds a lock on its record. A record whose lock is free belongs to a process that
+is gone: whoever starts next undoes it.
+"""
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from agent.engine import entering
+from agent.runtime.target import Target
+from agent.settings import Settings
+from chrek.errors import ChrekError
+from chrek.ids import HostPID
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One operation. paths: directories to delete."""
+
+    kind: str
+    name: str
+    container: str
+    init: int
+    init_ticks: int
+    paths: list[str]
+
+
+def _home(settings: Settings) -> Path:
+    return settings.root / "operations"
+
+
+@contextmanager
+def recorded(settings: Settings, kind: str, target: Target, paths: list[Path]) -> Iterator[None]:
+    """Record that `kind` is at work on `target` and may leave `paths`."""
+    home = _home(settings)
+    home.mkdir(parents=True, exist_ok=True)
+    record = Record(
+        kind,
+        target.name,
+        target.container,
+        target.init,
+        target.init_ticks,
+        [str(path) for path in paths],
+    )
+    path = home / f"{uuid.uuid4().hex}.json"
+    with _exclusive(home):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.write(descriptor, msgspec.json.encode(record))
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def _exclusive(home: Path) -> Iterator[None]:
+    """Nobody looks at a record between its creation and its lock."""
+    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def staging_in_use(settings: Settings) -> set[Path]:
+    """Paths that belong to live operations."""
+    home = _home(settings)
+    if not home.is_dir():
+        return set()
+    with _exclusive(home):
+        records = [_read(path) for path in _records(settings) if _live(path)]
+    return {Path(path) for record in records if record for path in record.paths}
+
+
+async def tidy(settings: Settings) -> list[Record]:
+    """Undo what killed operations left; which they were."""
+    home = _home(settings)
+    if not home.is_dir():
+        return []
+    with _exclusive(home):
+        dead = [path for path in _records(settings) if not _live(path)]
+        records = [record for path in dead if (record := _read(path)) is not None]
+    for record in records:
+        await _undo(record)
+    for path in dead:
+        path.unlink(missing_ok=True)
+    return records
+
+
+async def _undo(record: Record) -> None:
+    target = Target(record.name, record.container, HostPID(record.init), record.init_ticks)
+    if target.alive():
+        # The container may end at any moment, and then nothing is left in it.
+        with suppress(ChrekError):
+            await entering.clean(target)
+    for path in record.paths:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _records(settings: Settings) -> list[Path]:
+    home = _home(settings)
+    return sorted(home.glob("*.json")) if home.is_dir() else []
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Record)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None  # ended meanwhile, or killed before a word was written
+
+
+def _live(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,131 @@
+"""A checkpoint made ready for CRIU: small images copied and checked, large ones linked.
+
+The copy on a tmpfs of the agent's own is what CRIU reads, so the bytes that were checked are
+the bytes that are used, whoever can write the volume. Large files are checked beside CRIU's
+work; nothing resumes before that is done.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.criu import images
+from agent.criu.bundle import Bundle
+from agent.kernel import calls
+from agent.runtime.target import Target
+from agent.store import checkpoints
+from chrek.errors import DamagedError, RestoreError
+from chrek.manifest import AddressFact, Manifest, StoredFile
+from chrek.names import CHREK_DIR, CRIU_DIR, FILES_ARCHIVE
+
+_SMALL_BYTES = 1 << 20
+_MOST_LINKS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """images: descriptor of the directory for CRIU. large: image name -> descriptor.
+    archive: descriptor of files.tar.zst, checked. verified: done once every byte is."""
+
+    images: int
+    large: dict[str, int]
+    archive: int
+    reaper: tuple[str, bytes]
+    verified: "asyncio.Future[None]"
+
+    def install_reaper(self, target: Target) -> None:
+        """Put the reaper that the checkpoint was made with where its processes run it from."""
+        name, content = self.reaper
+        within = calls.RESOLVE_BENEATH | calls.RESOLVE_NO_SYMLINKS
+        try:
+            root = os.open(target.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                home = calls.openat2(
+                    root, CHREK_DIR.lstrip("/"), os.O_RDONLY | os.O_DIRECTORY, resolve=within
+                )
+            finally:
+                os.close(root)
+            try:
+                _put(home, name, content)
+            finally:
+                os.close(home)
+        except OSError as error:
+            raise RestoreError(f"{CHREK_DIR}/{name} could not be written: {error}") from error
+
+
+@contextlib.asynccontextmanager
+async def prepare(
+    manifest: Manifest,
+    directory: int,
+    scratch: Path,
+    bundle: Bundle,
+    own_addresses: list[AddressFact],
+) -> AsyncIterator[Prepared]:
+    """Make ready the checkpoint whose directory is open as `directory`; raises DamagedError."""
+    with contextlib.ExitStack() as stack:
+        scratch.mkdir(parents=True, mode=0o700)
+        place = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, place)
+        by_name = {file.name: file for file in manifest.files}
+        archive_file = _named(by_name, FILES_ARCHIVE)
+        archive = checkpoints.open_file(directory, archive_file)
+        stack.callback(os.close, archive)
+        linked: dict[str, int] = {}
+        small: list[StoredFile] = []
+        for file in manifest.files:
+            kind, _, name = file.name.partition("/")
+            if kind != CRIU_DIR or name.endswith(".log"):
+                continue
+            if file.size_bytes > _SMALL_BYTES and len(linked) < _MOST_LINKS:
+                linked[name] = checkpoints.open_file(directory, file)
+                stack.callback(os.close, linked[name])
+            else:
+                small.append(file)
+        await asyncio.to_thread(checkpoints.verified, archive, archive_file)
+        reaper = checkpoints.read_verified(directory, _named(by_name, manifest.facts.reaper))
+        for file in small:
+            content = await asyncio.to_thread(checkpoints.read_verified, directory, file)
+            name = file.name.partition("/")[2]
+            if name == "files.img":
+                content = images.rebound(
+                    bundle, content, manifest.facts.addresses, own_addresses
+                )
+            _put(place, name, content)
+        large_files = [(by_name[f"{CRIU_DIR}/{name}"], fd) for name, fd in linked.items()]
+        verified = asyncio.ensure_future(asyncio.to_thread(_verify, large_files))
+        try:
+            yield Prepared(place, linked, archive, (manifest.facts.reaper, reaper), verified)
+        finally:
+            # A thread cannot be cancelled; its descriptors must outlive it.
+            await asyncio.gather(verified, return_exceptions=True)
+
+
+def _verify(files: list[tuple[StoredFile, int]]) -> None:
+    for file, descriptor in files:
+        checkpoints.verified(descriptor, file)
+
+
+def _named(by_name: dict[str, StoredFile], name: str) -> StoredFile:
+    try:
+        return by_name[name]
+    except KeyError as error:
+        raise DamagedError(f"the checkpoint has no {name}") from error
+
+
+def _put(directory: int, name: str, content: bytes) -> None:
+    """A new file in place of whatever has that name."""
+    beside = f".{name}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(beside, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(beside, flags, 0o755, dir_fd=directory)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+    os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)

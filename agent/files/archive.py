@@ -1,0 +1,218 @@
+"""files.tar.zst: most of it written while the source runs, only the changes while it is frozen.
+
+A POSIX (pax) tar of sections, one a root, named by the root's number: `0/etc/motd`. An entry that
+occurs again replaces the earlier one. A character device 0:0 is a deletion, as overlayfs has it.
+"""
+
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Final, Self, cast
+
+import zstandard
+
+from agent.files import roots
+from agent.files.roots import SourceRoot
+from chrek.errors import FilesTooLargeError, FilesUnsupportedError, StorageError
+
+XATTR: Final = "SCHILY.xattr."
+MTIME: Final = "CHREK.mtime_ns"
+OPAQUE: Final = "CHREK.opaque"
+
+_LEVEL = 1
+_OVERLAY = "trusted.overlay."
+# overlayfs moves these between its layers in ways that a copy of the upper layer does not carry.
+_REFUSED = ("trusted.overlay.redirect", "trusted.overlay.metacopy")
+_SKIPPED = frozenset({"criu.kdat"})  # CRIU's own cache, in /run
+
+Signature = tuple[int, int, int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One path below a root, and its parent directory's descriptor while it is visited."""
+
+    directory: int
+    name: str
+    path: str
+    stat: os.stat_result
+
+    @property
+    def signature(self) -> Signature:
+        s = self.stat
+        return (s.st_ino, s.st_mode, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+
+    @property
+    def link(self) -> str:
+        return f"/proc/self/fd/{self.directory}/{self.name}"
+
+
+@dataclass
+class Archive:
+    """An archive being written for the container whose PID 1 is `pid`.
+
+    Call `copy` while the source runs and again while it is frozen: the second time only what
+    changed is written.
+    """
+
+    path: Path
+    pid: int
+    sources: list[SourceRoot]
+    limit_bytes: int
+    _seen: dict[str, Signature] = field(default_factory=dict, init=False)
+    _links: dict[tuple[int, int], str] = field(default_factory=dict, init=False)
+    _copied_bytes: int = field(default=0, init=False)
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("wb")
+        self._stream = zstandard.ZstdCompressor(level=_LEVEL).stream_writer(self._file)
+        self._tar = tarfile.open(  # noqa: SIM115 - closed in __exit__
+            mode="w|", fileobj=cast(IO[bytes], self._stream), format=tarfile.PAX_FORMAT
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._tar.close()
+                self._stream.close()
+        except OSError as failure:
+            raise StorageError(f"{self.path}: {failure.strerror}") from failure
+        finally:
+            self._file.close()
+
+    def copy(self) -> None:
+        """Write what is new since the last call; raises FilesTooLargeError, StorageError."""
+        self._links.clear()
+        now: dict[str, Signature] = {}
+        try:
+            for number, source in enumerate(self.sources):
+                with roots.opened(self.pid, source) as directory:
+                    for found in _walk(directory, source.excluded):
+                        name = f"{number}/{found.path}"
+                        now[name] = found.signature
+                        if self._seen.get(name) != found.signature:
+                            self._add(found, name, overlay=source.upper is not None)
+            for name in _topmost(self._seen.keys() - now.keys()):
+                self._add_deletion(name)
+        except OSError as error:
+            raise StorageError(f"copying the container's files: {error}") from error
+        self._seen = now
+
+    def _add(self, found: _Found, name: str, *, overlay: bool) -> None:
+        entry = tarfile.TarInfo(name)
+        entry.mode = stat.S_IMODE(found.stat.st_mode)
+        entry.uid, entry.gid = found.stat.st_uid, found.stat.st_gid
+        entry.mtime = int(found.stat.st_mtime)
+        entry.pax_headers = {MTIME: str(found.stat.st_mtime_ns), **_xattrs(found, overlay=overlay)}
+        mode = found.stat.st_mode
+        if stat.S_ISREG(mode):
+            self._add_regular(found, entry)
+            return
+        if stat.S_ISDIR(mode):
+            entry.type = tarfile.DIRTYPE
+        elif stat.S_ISLNK(mode):
+            entry.type = tarfile.SYMTYPE
+            entry.linkname = os.readlink(found.name, dir_fd=found.directory)
+        elif stat.S_ISFIFO(mode):
+            entry.type = tarfile.FIFOTYPE
+        elif stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            entry.type = tarfile.CHRTYPE if stat.S_ISCHR(mode) else tarfile.BLKTYPE
+            entry.devmajor = os.major(found.stat.st_rdev)
+            entry.devminor = os.minor(found.stat.st_rdev)
+        else:
+            return  # a socket: CRIU makes it again when it binds
+        self._tar.addfile(entry)
+
+    def _add_regular(self, found: _Found, entry: tarfile.TarInfo) -> None:
+        identity = (found.stat.st_dev, found.stat.st_ino)
+        if found.stat.st_nlink > 1 and identity in self._links:
+            entry.type = tarfile.LNKTYPE
+            entry.linkname = self._links[identity]
+            self._tar.addfile(entry)
+            return
+        self._links[identity] = entry.name
+        descriptor = os.open(
+            found.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=found.directory
+        )
+        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
+            entry.size = found.stat.st_size
+            self._copied_bytes += entry.size
+            if self._copied_bytes > self.limit_bytes:
+                raise FilesTooLargeError(
+                    f"the container wrote more than {self.limit_bytes >> 20} MiB of files",
+                    hint="Write less into the container's root and tmpfs, or raise the limit",
+                )
+            self._tar.addfile(entry, cast(IO[bytes], _Exactly(file, entry.size)))
+
+    def _add_deletion(self, name: str) -> None:
+        entry = tarfile.TarInfo(name)
+        entry.type = tarfile.CHRTYPE
+        self._tar.addfile(entry)
+
+
+class _Exactly:
+    """Reads `size` bytes of a file that may shrink meanwhile: zeros then, and the copy made
+    while the source is frozen replaces it."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._left = file, size
+
+    def read(self, size: int) -> bytes:
+        piece = self._file.read(min(size, self._left)) or bytes(min(size, self._left))
+        self._left -= len(piece)
+        return piece + (self.read(size - len(piece)) if len(piece) < size and self._left else b"")
+
+
+def _walk(directory: int, excluded: frozenset[str], prefix: str = "") -> Iterator[_Found]:
+    for name in sorted(os.listdir(directory)):  # noqa: PTH208 - a descriptor
+        path = f"{prefix}{name}"
+        if path in excluded or path in _SKIPPED:
+            continue
+        try:
+            found = _Found(directory, name, path, os.lstat(name, dir_fd=directory))
+        except FileNotFoundError:
+            continue  # removed while we looked; while frozen nothing is
+        yield found
+        if stat.S_ISDIR(found.stat.st_mode):
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+            try:
+                below = os.open(name, flags, dir_fd=directory)
+            except FileNotFoundError:
+                continue
+            try:
+                yield from _walk(below, excluded, f"{path}/")
+            finally:
+                os.close(below)
+
+
+def _xattrs(found: _Found, *, overlay: bool) -> dict[str, str]:
+    if stat.S_ISLNK(found.stat.st_mode):
+        return {}
+    headers: dict[str, str] = {}
+    for name in os.listxattr(found.link):
+        value = os.getxattr(found.link, name)
+        if overlay and name in _REFUSED:
+            raise FilesUnsupportedError(
+                f"/{found.path} was moved by overlayfs ({name}), which cannot be carried",
+                hint="Mount overlays with redirect_dir=off and metacopy=off",
+            )
+        if overlay and name == "trusted.overlay.opaque":
+            headers[OPAQUE] = "y"
+        elif not name.startswith(_OVERLAY):
+            headers[XATTR + name] = value.decode("utf-8", "surrogateescape")
+    return headers
+
+
+def _topmost(names: set[str]) -> list[str]:
+    """Without those whose parent is listed too."""
+    return sorted(name for name in names if name.rpartition("/")[0] not in names)

@@ -1,0 +1,192 @@
+"""The inside process: waits for one request, enters the container, runs CRIU, cleans up, ends.
+
+Started as a file (`python -I -S .../agent/inside/__main__.py FD`), so that neither the
+environment nor site-packages have a say in what runs as root.
+"""
+
+import os
+import select
+import signal
+import socket
+import sys
+
+if __name__ == "__main__":  # pragma: no branch - the path is for this way of starting only
+    sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from agent.inside import namespaces, wire
+from agent.kernel import cgroups
+from chrek.names import BUNDLE_PREFIX
+
+_FAILED = 70
+
+
+class _StepError(Exception):
+    """An OSError with the step it happened in."""
+
+    def __init__(self, step: str, error: BaseException) -> None:
+        super().__init__(f"{step}: {error}")
+        self.step = step
+        self.message = str(error)
+
+
+class _Step:
+    """Names the step that an error happened in."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OSError, ValueError)):
+            raise _StepError(self.name, error) from error
+
+
+def _in_namespace(action, *arguments) -> None:  # type: ignore[no-untyped-def]
+    """Run `action` in a child, the first that is in the PID namespace just entered."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = _FAILED
+        try:
+            action(*arguments)
+            code = 0
+        except ProcessLookupError:
+            code = 0  # nothing there to kill
+        except OSError as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(code)
+    os.close(writer)
+    _, status = os.waitpid(child, 0)
+    message = os.read(reader, 4096).decode(errors="replace")
+    os.close(reader)
+    if status:
+        raise OSError(message or f"the child ended with status {status}")
+
+
+def _become_criu(
+    channel: socket.socket, named: dict[str, int], links: list[str], preload: str | None
+) -> None:
+    """In the child: make the RPC socket, hand its other end to the agent, become CRIU.
+
+    The socket pair is made here because CRIU finds the images through /proc/PEER/fd, PEER being
+    whoever made it, as a PID of this namespace: here that is CRIU itself.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for name in links:
+        # A task being restored opens it through the link, while CRIU holds the descriptor.
+        os.symlink(f"/proc/{os.getpid()}/fd/{named[name]}", name, dir_fd=named["images"])
+    for descriptor in (*named.values(), ours.fileno()):
+        os.set_inheritable(descriptor, True)
+    event: wire.Event = {"event": "criu", "numbers": named, "pid": os.getpid()}
+    wire.send(channel, event, [theirs.fileno()])
+    # When the agent is killed, CRIU is to get an error from its socket and resume the source,
+    # not to die of SIGPIPE while the source is frozen.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    # No configuration file, plugin or program of the container may be used by this root process.
+    environment = {
+        "PATH": f"{BUNDLE_PREFIX}/bin",
+        "CRIU_LIBS_DIR": f"{BUNDLE_PREFIX}/bin",
+        "HOME": f"{BUNDLE_PREFIX}/bin",
+    }
+    if preload:
+        environment["LD_PRELOAD"] = preload
+    criu = f"{BUNDLE_PREFIX}/bin/criu"
+    os.execve(criu, [criu, "--no-default-config", "swrk", str(ours.fileno())], environment)
+
+
+def _start_criu(
+    channel: socket.socket, named: dict[str, int], links: list[str], preload: str | None
+) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            _become_criu(channel, named, links, preload)
+        except OSError as error:
+            failed: wire.Event = {"event": "failed", "step": "start CRIU", "message": str(error)}
+            wire.send(channel, failed, [])
+        finally:
+            os._exit(_FAILED)
+    return child
+
+
+def _await_criu(channel: socket.socket, child: int, *, end_with_agent: bool) -> int:
+    """Wait for CRIU. When the agent goes away a restore is ended, a dump is let finish.
+
+    A dump that is killed half-way leaves the source with foreign code in it; let alone, CRIU
+    sees its socket closed and puts everything back.
+    """
+    pidfd = os.pidfd_open(child)
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    poller.register(channel, 0)  # only the hang-up
+    while True:
+        ready = {descriptor for descriptor, _ in poller.poll()}
+        if pidfd in ready:
+            break
+        poller.unregister(channel)
+        if end_with_agent:
+            os.kill(child, signal.SIGKILL)
+    os.close(pidfd)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _serve(channel: socket.socket, request: wire.Request, descriptors: list[int]) -> wire.Event:
+    named = dict(zip(request["descriptors"], descriptors, strict=True))
+    pidfd = named.pop("pidfd")
+    restoring = request["task"] == "restore"
+    with _Step("check the container"):
+        paths = namespaces.checked_cgroups(pidfd, request["container"])
+        join = cgroups.open_procs(paths) if restoring else []
+    with _Step("enter the container"):
+        namespaces.enter(pidfd, join)
+    if request["task"] == "clean":
+        namespaces.detach_bundle()
+        return {"event": "ended", "status": 0}
+    try:
+        with _Step("attach CRIU"):
+            tree = named.pop("bundle")
+            namespaces.attach_bundle(tree)
+            os.close(tree)
+        if restoring:
+            with _Step("reserve PIDs"):
+                _in_namespace(namespaces.raise_last_pid, request["last_pid"])
+        with _Step("start CRIU"):
+            child = _start_criu(channel, named, request["links"], request["preload"])
+        for descriptor in named.values():
+            os.close(descriptor)
+        status = _await_criu(channel, child, end_with_agent=restoring)
+        if restoring and status:
+            with _Step("remove a half-restored tree"):
+                _in_namespace(os.kill, -1, signal.SIGKILL)  # spares PID 1 and the caller
+    finally:
+        namespaces.detach_bundle()
+    return {"event": "ended", "status": status}
+
+
+def main() -> int:
+    """Serve one request from the socket whose number is the only argument."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)
+    received = wire.receive(channel)
+    if received is None:
+        return 0  # the agent did not need us
+    request, descriptors = received
+    try:
+        event = _serve(channel, request, descriptors)  # type: ignore[arg-type]
+    except _StepError as error:
+        event = {"event": "failed", "step": error.step, "message": error.message}
+    try:
+        wire.send(channel, event, [])
+    except OSError:
+        return 1  # the agent is gone; what is to be undone is undone
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

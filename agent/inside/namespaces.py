@@ -1,0 +1,96 @@
+"""Entering a container by pidfd, and the few things done there before CRIU starts."""
+
+import os
+import re
+from contextlib import suppress
+
+from agent.kernel import calls, cgroups
+from chrek.names import BUNDLE_PREFIX, CHREK_DIR
+
+_KINDS = (
+    calls.CLONE_NEWUTS
+    | calls.CLONE_NEWIPC
+    | calls.CLONE_NEWNET
+    | calls.CLONE_NEWCGROUP
+    | calls.CLONE_NEWNS
+    | calls.CLONE_NEWPID
+)
+_PROC_ATTRIBUTES = calls.MOUNT_ATTR_NOSUID | calls.MOUNT_ATTR_NODEV | calls.MOUNT_ATTR_NOEXEC
+
+
+def checked_cgroups(pidfd: int, container: str) -> dict[str, str]:
+    """The cgroups of the process behind `pidfd`, which must name `container`.
+
+    The number is read from the descriptor and is -1 once the process was reaped, so it is never
+    the number of another one; the cgroup ties it to the container.
+    """
+    with open(f"/proc/self/fdinfo/{pidfd}") as fdinfo:  # noqa: PTH123 - pathlib imports more
+        found = re.search(r"^Pid:\t(-?\d+)$", fdinfo.read(), re.MULTILINE)
+    pid = int(found[1]) if found else -1
+    if pid <= 0:
+        raise ProcessLookupError("the container's first process is gone")
+    paths = cgroups.of(pid)
+    if not any(container in path for path in paths.values()):
+        raise PermissionError(f"process {pid} is not in a cgroup of container {container}")
+    return paths
+
+
+def enter(pidfd: int, join: list[int]) -> None:
+    """Join the cgroups behind `join`, then every namespace of the process behind `pidfd`."""
+    cgroups.join(join)
+    calls.setns(pidfd, _KINDS)
+    os.chdir("/")
+
+
+def attach_bundle(tree: int) -> None:
+    """Attach the CRIU bundle at its prefix, whatever the container made of that directory.
+
+    No component may be a symbolic link: the container owns the directory and root follows.
+    """
+    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    home = calls.openat2(
+        root,
+        CHREK_DIR.lstrip("/"),
+        os.O_PATH | os.O_DIRECTORY,
+        resolve=calls.RESOLVE_NO_SYMLINKS | calls.RESOLVE_BENEATH,
+    )
+    name = BUNDLE_PREFIX.removeprefix(CHREK_DIR).lstrip("/")
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=home)  # noqa: PTH102 - relative to a descriptor
+    point = calls.openat2(
+        home,
+        name,
+        os.O_PATH | os.O_DIRECTORY,
+        resolve=calls.RESOLVE_NO_SYMLINKS | calls.RESOLVE_BENEATH,
+    )
+    calls.move_mount(tree, point)
+    for descriptor in (root, home, point):
+        os.close(descriptor)
+
+
+def detach_bundle() -> None:
+    """Take the bundle away, and any that a killed predecessor left below it."""
+    # EINVAL: nothing is mounted there (any more). ENOENT: the container removed the directory.
+    with suppress(OSError):
+        while True:
+            calls.umount2(BUNDLE_PREFIX, calls.MNT_DETACH | calls.UMOUNT_NOFOLLOW)
+    with suppress(OSError):
+        os.rmdir(BUNDLE_PREFIX)  # noqa: PTH106 - pathlib imports more
+
+
+def raise_last_pid(value: int) -> None:
+    """Raise the PID counter of the calling process's PID namespace to at least `value`.
+
+    Through a proc mount of our own that no path leads to: making the container's /proc/sys
+    writable, for a moment only, lets its root write the host's core_pattern.
+    """
+    proc = calls.new_detached(b"proc", _PROC_ATTRIBUTES)
+    try:
+        counter = os.open("sys/kernel/ns_last_pid", os.O_RDWR | os.O_CLOEXEC, dir_fd=proc)
+        try:
+            if int(os.read(counter, 32)) < value:
+                os.pwrite(counter, str(value).encode(), 0)
+        finally:
+            os.close(counter)
+    finally:
+        os.close(proc)

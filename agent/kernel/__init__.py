@@ -1,0 +1,1 @@
+"""What the kernel offers, spoken in its own words: system calls, /proc, mounts, cgroups, CPU."""

@@ -1,0 +1,47 @@
+"""Control groups of a process: which they are, and how to join them.
+
+Standard library only: agent.inside imports this before it enters a container.
+"""
+
+import os
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+def of(pid: int | str) -> dict[str, str]:
+    """The cgroup path of `pid` by hierarchy, as /proc/PID/cgroup names them ("" is v2)."""
+    paths: dict[str, str] = {}
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, hierarchy, path = line.split(":", 2)
+        paths[hierarchy] = path
+    return paths
+
+
+def directory(hierarchy: str, path: str) -> Path:
+    """Where the cgroup `path` of `hierarchy` is seen on this machine."""
+    if hierarchy == "":
+        unified = ROOT / "unified"
+        base = unified if unified.is_dir() else ROOT
+    else:
+        base = ROOT / hierarchy.removeprefix("name=")
+    return base / path.lstrip("/")
+
+
+def open_procs(paths: dict[str, str]) -> list[int]:
+    """Descriptors of every cgroup.procs of `paths`, to be written once inside is prepared."""
+    descriptors: list[int] = []
+    for hierarchy, path in paths.items():
+        procs = directory(hierarchy, path) / "cgroup.procs"
+        # A hybrid machine lists the v2 hierarchy without anybody having mounted it.
+        if hierarchy == "" and not procs.exists():
+            continue
+        descriptors.append(os.open(procs, os.O_WRONLY | os.O_CLOEXEC))
+    return descriptors
+
+
+def join(descriptors: list[int]) -> None:
+    """Move the calling process into the cgroups that open_procs opened, and close them."""
+    for descriptor in descriptors:
+        os.write(descriptor, b"0")
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Container runtimes behind one Protocol: runc on one machine (CRI in a cluster comes later)."""

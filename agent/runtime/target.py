@@ -1,0 +1,51 @@
+"""What the engine needs to know of a container, whatever runtime made it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.kernel import process
+from chrek.errors import TargetGoneError
+from chrek.ids import HostPID
+from chrek.runspec import RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running container.
+
+    name: what people call it. container: the runtime's id, which its cgroup path must contain.
+    init: its PID 1 (chrek-init) seen from the host, started at init_ticks (clock ticks since
+    boot). spec: on one machine, what it runs.
+    """
+
+    name: str
+    container: str
+    init: HostPID
+    init_ticks: int
+    spec: RunSpec | None = None
+
+    @property
+    def root(self) -> Path:
+        """The container's root directory as the kernel resolves it."""
+        return Path(f"/proc/{self.init}/root")
+
+    def alive(self) -> bool:
+        """Whether PID 1 of the container is still the one that it was."""
+        return process.same(self.init, self.init_ticks)
+
+    @contextmanager
+    def pidfd(self) -> Iterator[int]:
+        """A pidfd of PID 1, checked after opening; raises TargetGoneError."""
+        try:
+            descriptor = os.pidfd_open(self.init)
+        except ProcessLookupError as error:
+            raise TargetGoneError(f"container {self.name} has ended") from error
+        try:
+            if not self.alive():
+                raise TargetGoneError(f"container {self.name} has ended")
+            yield descriptor
+        finally:
+            os.close(descriptor)

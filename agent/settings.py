@@ -1,0 +1,40 @@
+"""Settings of the engine on one machine, validated once."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from chrek.errors import UsageError
+
+TEST_SHIM = "CHREK_TEST_PRLIMIT_SHIM"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """root: state of containers. claim: where checkpoints live. scratch: a tmpfs directory for
+    what a restore prepares. files_limit_bytes: most that a container may have written to be
+    captured. restore_timeout_seconds: then the placeholder starts cold. test_shim: only for
+    tests on machines without CAP_SYS_RESOURCE: a library that CRIU preloads (tests/shim).
+    """
+
+    root: Path
+    claim: Path
+    scratch: Path = Path("/run/chrek/scratch")
+    namespace: str = "default"
+    files_limit_bytes: int = 2 << 30
+    restore_timeout_seconds: float = 300.0
+    test_shim: str | None = None
+
+    @property
+    def logs(self) -> Path:
+        """Where CRIU's log of a failed capture or restore is kept."""
+        return self.root / "logs"
+
+
+def from_environment(root: Path) -> Settings:
+    """Settings with their defaults below `root`; raises UsageError."""
+    if not root.is_absolute():
+        raise UsageError(f"--root {root} is not an absolute path")
+    return Settings(
+        root=root, claim=root / "checkpoints", test_shim=os.environ.get(TEST_SHIM) or None
+    )

@@ -1,0 +1,1 @@
+"""The `chrek` command: the engine on one machine, without a cluster."""

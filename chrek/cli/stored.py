@@ -1,0 +1,256 @@
+"""checkpoint, restore, ls, inspect, verify, rm: checkpoints."""
+
+import argparse
+import asyncio
+import sys
+import time
+from datetime import datetime
+
+from agent.engine import identity
+from agent.engine.capture import Capture, capture
+from agent.engine.restore import Restored, restore
+from agent.init import words
+from agent.runtime.target import Target
+from agent.store import checkpoints
+from chrek import ids, manifest
+from chrek.cli import output
+from chrek.cli.machine import Machine
+from chrek.errors import ChrekError, UsageError
+from chrek.manifest import Manifest
+from chrek.runspec import RunSpec
+
+_STARTED_COLD = 4
+_MOST_REPLICAS = 256
+
+
+async def checkpoint(machine: Machine, asked: argparse.Namespace) -> int:
+    """Capture a running container."""
+    target = machine.containers.target(asked.name)
+    assert target.spec is not None
+    identifier = (
+        ids.checkpoint_id(asked.identifier) if asked.identifier else identity.of_spec(target.spec)
+    )
+    stored = await capture(
+        Capture(target, identifier, replace=asked.replace),
+        store=machine.store,
+        bundle=machine.bundle(),
+        settings=machine.settings,
+    )
+    if asked.exit:
+        words.tell(target, "exit 0")
+    made = stored.manifest
+    if asked.json:
+        output.as_json(_summary(made))
+    else:
+        print(
+            f"checkpoint {made.id}: {output.size(made.size_bytes)}, "
+            f"{asked.name} stood still for {made.frozen_seconds:.3f} s"
+        )
+        print(f"  {output.phases(made.phases)}")
+    return 0
+
+
+async def restore_command(machine: Machine, asked: argparse.Namespace) -> int:
+    """Start replicas side by side; 4 when any of them had to start cold."""
+    if not 1 <= asked.count <= _MOST_REPLICAS:
+        raise UsageError(f"--count {asked.count} is not between 1 and {_MOST_REPLICAS}")
+    identifier = ids.checkpoint_id(asked.identifier)
+    path = machine.store.newest(identifier)
+    found = checkpoints.load(path)
+    if found.spec is None:
+        raise UsageError(f"checkpoint {identifier} was made in a cluster and has no command")
+    machine.bundle()
+    spec = found.spec
+    if asked.net:
+        spec = _with_network(spec, asked.net)
+    names = _names(machine, asked, identifier)
+    results = await asyncio.gather(
+        *(_replica(machine, name, spec, found, fail=asked.on_failure == "fail") for name in names)
+    )
+    if asked.json:
+        output.as_json(results)
+    else:
+        for result in results:
+            _say(result)
+    if all(result["restored"] for result in results):
+        return 0
+    return 1 if asked.on_failure == "fail" else _STARTED_COLD
+
+
+async def _replica(
+    machine: Machine, name: str, spec: RunSpec, found: Manifest, *, fail: bool
+) -> dict[str, object]:
+    started = time.monotonic()
+    path = machine.store.newest(ids.checkpoint_id(found.id))
+    target = await asyncio.to_thread(
+        machine.containers.start,
+        name,
+        spec,
+        wait_seconds=machine.settings.restore_timeout_seconds,
+        restored_from=f"{found.id}/{found.variant}",
+    )
+    container_seconds = time.monotonic() - started
+    result: dict[str, object] = {"name": name, "checkpoint": found.id}
+    try:
+        restored = await _attempt(machine, target, path, fail=fail)
+    except ChrekError as error:
+        result |= {"restored": False, "reason": error.reason, "message": str(error)}
+        if fail:
+            await asyncio.to_thread(machine.containers.stop, name, 0.0)
+    else:
+        result |= {"restored": True, "ended": restored.ended}
+        result["phases"] = {"container": container_seconds, **restored.phases}
+    result["seconds"] = time.monotonic() - started
+    if not fail or result["restored"]:
+        result["address"] = machine.containers.describe(name).address
+    return result
+
+
+async def _attempt(machine: Machine, target: Target, path: object, *, fail: bool) -> Restored:
+    del fail
+    return await restore(
+        target,
+        path,  # type: ignore[arg-type]
+        bundle=machine.bundle(),
+        settings=machine.settings,
+    )
+
+
+def _say(result: dict[str, object]) -> None:
+    if result["restored"]:
+        phases = result["phases"]
+        assert isinstance(phases, dict)
+        where = f", address {result['address']}" if result.get("address") else ""
+        print(f"{result['name']} restored in {result['seconds']:.3f} s{where}")
+        print(f"  {output.phases(phases)}")
+    else:
+        print(
+            f"{result['name']} was not restored ({result['reason']}): {result['message']}",
+            file=sys.stderr,
+        )
+
+
+def _with_network(spec: RunSpec, network: str) -> RunSpec:
+    import msgspec  # noqa: PLC0415
+
+    return msgspec.structs.replace(spec, network=network)
+
+
+def _names(machine: Machine, asked: argparse.Namespace, identifier: str) -> list[str]:
+    """Names for the replicas: as asked, else the first free ID-1, ID-2, ..."""
+    if asked.name and asked.count == 1:
+        return [ids.label(asked.name, "container name")]
+    base = asked.name or identifier
+    taken = {container.name for container in machine.containers.list()}
+    names: list[str] = []
+    number = 0
+    while len(names) < asked.count:
+        number += 1
+        name = ids.label(f"{base}-{number}", "container name")
+        if name not in taken:
+            names.append(name)
+    return names
+
+
+async def ls(machine: Machine, asked: argparse.Namespace) -> int:
+    """List checkpoints; a damaged one is listed as such."""
+    rows: list[list[str]] = []
+    documents: list[dict[str, object]] = []
+    for identifier in machine.store.ids():
+        for path in machine.store.variants(identifier):
+            try:
+                found = checkpoints.load(path)
+            except ChrekError as error:
+                rows.append([identifier, path.name, "-", "-", "-", error.reason])
+                documents.append(
+                    {"id": identifier, "variant": path.name, "reason": error.reason}
+                )
+                continue
+            documents.append(_summary(found))
+            age = output.ago(datetime.fromisoformat(found.created).timestamp())
+            size = output.size(found.size_bytes)
+            frozen = f"{found.frozen_seconds:.3f} s"
+            rows.append([found.id, found.variant, size, frozen, age, found.source])
+    if asked.json:
+        output.as_json(documents)
+    else:
+        output.table(["ID", "VARIANT", "SIZE", "FROZEN", "AGE", "SOURCE"], rows)
+    return 0
+
+
+async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
+    """Show one checkpoint."""
+    found = checkpoints.load(machine.store.newest(ids.checkpoint_id(asked.identifier)))
+    if asked.json:
+        output.as_json(found)
+        return 0
+    facts = found.facts
+    command = " ".join(found.spec.argv) if found.spec else "-"
+    for label, text in (
+        ("checkpoint", f"{found.id}, variant {found.variant}, format {found.format}"),
+        ("captured", f"{found.created} from {found.source} by chrek {found.chrek}"),
+        ("command", command),
+        ("machine", f"{facts.architecture}, {facts.cpu_model}, kernel {facts.kernel}"),
+        ("made with", f"CRIU {facts.criu}, {facts.chrek_init}"),
+        ("user", f"{facts.uid}:{facts.gid}"),
+        ("addresses", ", ".join(fact.address for fact in facts.addresses) or "-"),
+        ("frozen for", f"{found.frozen_seconds:.3f} s"),
+        ("phases", output.phases(found.phases)),
+    ):
+        print(f"{label + ':':<12} {text}")
+    print()
+    output.table(
+        ["PID", "PARENT", "UID", "THREADS", "MEMORY", "NAME"],
+        [
+            [str(p.pid), str(p.parent), str(p.uid), str(p.threads), output.size(p.rss_bytes), p.name]
+            for p in facts.processes
+        ],
+    )
+    print()
+    largest = sorted(found.files, key=lambda file: -file.size_bytes)[:8]
+    output.table(
+        ["FILE", "SIZE"], [[file.name, output.size(file.size_bytes)] for file in largest]
+    )
+    total = output.size(found.size_bytes)
+    print(f"{len(found.files)} files, {total}; {manifest.MAX_BYTES >> 20} MiB manifest at most")
+    return 0
+
+
+async def verify(machine: Machine, asked: argparse.Namespace) -> int:
+    """Check every byte of every variant."""
+    identifier = ids.checkpoint_id(asked.identifier)
+    machine.store.newest(identifier)
+    documents: list[dict[str, object]] = []
+    for path in machine.store.variants(identifier):
+        found = await asyncio.to_thread(checkpoints.verify, path)
+        documents.append(_summary(found) | {"whole": True})
+        if not asked.json:
+            total = output.size(found.size_bytes)
+            print(f"{found.id}/{found.variant}: {len(found.files)} files, {total}, all whole")
+    if asked.json:
+        output.as_json(documents)
+    return 0
+
+
+async def rm(machine: Machine, asked: argparse.Namespace) -> int:
+    """Delete a checkpoint."""
+    identifier = ids.checkpoint_id(asked.identifier)
+    count = await asyncio.to_thread(machine.store.remove, identifier)
+    if asked.json:
+        output.as_json({"id": identifier, "variants": count})
+    else:
+        print(f"checkpoint {identifier} deleted ({count} variant{'s' if count > 1 else ''})")
+    return 0
+
+
+def _summary(found: Manifest) -> dict[str, object]:
+    return {
+        "id": found.id,
+        "variant": found.variant,
+        "source": found.source,
+        "created": found.created,
+        "size_bytes": found.size_bytes,
+        "frozen_seconds": found.frozen_seconds,
+        "processes": len(found.facts.processes),
+        "phases": found.phases,
+    }

@@ -1,0 +1,174 @@
+"""One tree of errors. Each knows its reason (a Kubernetes reason) and whether a retry can help.
+
+Errors of other libraries never leave the module that called them: they are turned into one of
+these, with a message that names the step and the next thing to look at.
+"""
+
+from typing import ClassVar
+
+
+class ChrekError(Exception):
+    """Anything chrek reports to a person.
+
+    reason: CamelCase, stable, used as Kubernetes reason, metric label and JSON field.
+    retry: whether the same call can succeed later without anybody changing anything.
+    hint: what to look at or do next; empty when the message says it all.
+    """
+
+    reason: ClassVar[str] = "Failed"
+    retry: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class UsageError(ChrekError):
+    """The request itself makes no sense."""
+
+    reason = "InvalidRequest"
+
+
+class NotFoundError(ChrekError):
+    """The named container or checkpoint does not exist."""
+
+    reason = "NotFound"
+
+
+class ExistsError(ChrekError):
+    """The name is taken."""
+
+    reason = "AlreadyExists"
+
+
+class MachineError(ChrekError):
+    """This machine lacks what chrek needs; `chrek check` names it."""
+
+    reason = "MachineUnable"
+
+
+class RuntimeFailedError(ChrekError):
+    """The container runtime did not do what it was asked."""
+
+    reason = "RuntimeFailed"
+
+
+class TargetGoneError(ChrekError):
+    """The container ended, or is not the one it was, while chrek worked on it."""
+
+    reason = "TargetGone"
+
+
+class NoAnswerError(ChrekError):
+    """chrek-init in the container did not take the agent's word."""
+
+    reason = "InitNoAnswer"
+
+
+class RefusedError(ChrekError):
+    """The source holds something that cannot be checkpointed; it was not touched."""
+
+    reason = "NotCheckpointable"
+
+
+class IoUringError(RefusedError):
+    reason = "IoUring"
+
+
+class TerminalError(RefusedError):
+    reason = "Terminal"
+
+
+class TracedError(RefusedError):
+    reason = "Traced"
+
+
+class OutsideTreeError(RefusedError):
+    reason = "ProcessOutsideTree"
+
+
+class NotWrappedError(RefusedError):
+    reason = "NotUnderChrekInit"
+
+
+class FilesUnsupportedError(RefusedError):
+    reason = "FilesNotKept"
+
+
+class FilesTooLargeError(RefusedError):
+    reason = "FilesTooLarge"
+
+
+class DumpError(ChrekError):
+    """CRIU could not dump; the source was resumed."""
+
+    reason = "DumpFailed"
+    retry = True
+
+
+class EnterError(ChrekError):
+    """The namespaces or cgroups of the container could not be entered."""
+
+    reason = "EnterFailed"
+    retry = True
+
+
+class StorageError(ChrekError):
+    """The place where checkpoints live refused a read or a write."""
+
+    reason = "StorageFailed"
+    retry = True
+
+
+class DamagedError(ChrekError):
+    """A checkpoint is not, byte for byte, what was published."""
+
+    reason = "CheckpointDamaged"
+
+
+class FormatError(ChrekError):
+    """The checkpoint was written in a format this chrek cannot read."""
+
+    reason = "FormatUnknown"
+
+
+class IncompatibleError(ChrekError):
+    """The checkpoint is whole but does not fit here."""
+
+    reason = "Incompatible"
+
+
+class ArchitectureError(IncompatibleError):
+    reason = "ArchitectureDiffers"
+
+
+class CPUFeaturesError(IncompatibleError):
+    reason = "CPUFeaturesMissing"
+
+
+class MountsError(IncompatibleError):
+    reason = "MountsDiffer"
+
+
+class AddressError(IncompatibleError):
+    reason = "AddressUnmapped"
+
+
+class UserError(IncompatibleError):
+    reason = "UserDiffers"
+
+
+class FilesRestoreError(ChrekError):
+    """What the source had written could not be written into the placeholder."""
+
+    reason = "FilesFailed"
+
+
+class RestoreError(ChrekError):
+    """CRIU could not restore; the placeholder was told to start cold."""
+
+    reason = "RestoreFailed"

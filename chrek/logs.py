@@ -1,0 +1,25 @@
+"""Logs are events with fields: `event key=value ...` on stderr, one line each."""
+
+import logging
+import sys
+
+
+class _Fields(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, object] = getattr(record, "fields", {})
+        shown = " ".join(f"{key}={value}" for key, value in fields.items())
+        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} "
+        line += f"{record.name} {record.getMessage()} {shown}".rstrip()
+        return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def set_up(level: int) -> None:
+    """Send every record of `level` and above to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Fields())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def event(logger: logging.Logger, level: int, name: str, **fields: object) -> None:
+    """Log `name` with `fields`."""
+    logger.log(level, name, extra={"fields": fields})

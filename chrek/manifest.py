@@ -1,0 +1,157 @@
+"""manifest.json: what a checkpoint is, for whom it fits, and the hash of every byte of it.
+
+Written last. Readers of every format that chrek ever wrote stay in READERS.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from chrek.errors import DamagedError, FormatError
+from chrek.names import FORMAT_VERSION
+from chrek.runspec import RunSpec
+
+MAX_BYTES: Final = 16 << 20
+"""A manifest larger than this is not read."""
+
+Size = Annotated[int, msgspec.Meta(ge=0)]
+Pid = Annotated[int, msgspec.Meta(ge=1, le=1 << 22)]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^blake3:[0-9a-f]{64}$")]
+FileName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(criu/[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}|files\.tar\.zst|reaper-[0-9a-f]{16})$"
+    ),
+]
+
+
+class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class StoredFile(_Model, frozen=True):
+    """One file of the checkpoint."""
+
+    name: FileName
+    size_bytes: Size
+    digest: Digest
+
+
+class ProcessFact(_Model, frozen=True):
+    """A process at the capture. pid and parent as the container counts them."""
+
+    pid: Pid
+    parent: Annotated[int, msgspec.Meta(ge=0)]
+    name: str
+    uid: Size
+    threads: Size
+    rss_bytes: Size
+
+
+class AddressFact(_Model, frozen=True):
+    """An address of the source's own. family: AF_INET or AF_INET6 by name."""
+
+    interface: str
+    family: Literal["inet", "inet6"]
+    address: str
+
+
+class MountFact(_Model, frozen=True):
+    """A mount the source saw, chrek's own left out."""
+
+    point: str
+    filesystem: str
+    read_only: bool
+
+
+class FileRoot(_Model, frozen=True):
+    """A writable file system whose content travels in files.tar.zst, by its place in the list."""
+
+    point: str
+    kind: Literal["overlay", "tmpfs"]
+
+
+class Facts(_Model, frozen=True):
+    """What inspection found, for comparing and for people.
+
+    stdio: where descriptors 0, 1, 2 of PID 1 led, e.g. `pipe:[123]` (kernel's notation).
+    root_pid: PID of the dumped tree's root, the reaper. max_pid: highest PID or TID in the images.
+    """
+
+    architecture: str
+    cpu_model: str
+    cpu_features: list[str]
+    kernel: str
+    criu: str
+    chrek_init: str
+    reaper: Annotated[str, msgspec.Meta(pattern=r"^reaper-[0-9a-f]{16}$")]
+    hostname: str
+    uid: Size
+    gid: Size
+    root_pid: Pid
+    max_pid: Pid
+    stdio: list[str]
+    addresses: list[AddressFact]
+    mounts: list[MountFact]
+    file_roots: list[FileRoot]
+    processes: list[ProcessFact]
+    cgroup_version: Literal[1, 2]
+
+
+class Manifest(_Model, frozen=True):
+    """A checkpoint. created: RFC 3339, UTC. phases: seconds of the capture by phase.
+
+    frozen_seconds: how long the source stood still, as CRIU measured it.
+    """
+
+    format: int
+    id: str
+    variant: str
+    namespace: str
+    created: str
+    chrek: str
+    source: str
+    facts: Facts
+    files: list[StoredFile]
+    phases: dict[str, float]
+    frozen_seconds: float
+    spec: RunSpec | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the checkpoint, the manifest left out."""
+        return sum(file.size_bytes for file in self.files)
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+def _read_v1(content: bytes) -> Manifest:
+    return msgspec.json.decode(content, type=Manifest)
+
+
+READERS: Final[dict[int, Callable[[bytes], Manifest]]] = {1: _read_v1}
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The bytes of manifest.json."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+
+
+def decode(content: bytes) -> Manifest:
+    """A manifest of any format this chrek reads; raises FormatError or DamagedError."""
+    try:
+        number = msgspec.json.decode(content, type=_Format).format
+        reader = READERS.get(number)
+        if reader is None:
+            raise FormatError(
+                f"the checkpoint has format {number}, this chrek reads {sorted(READERS)}",
+                hint="Use a newer chrek" if number > FORMAT_VERSION else "Capture it again",
+            )
+        return reader(content)
+    except msgspec.MsgspecError as error:
+        raise DamagedError(f"manifest.json is not a manifest: {error}") from error
+    except RecursionError as error:
+        raise DamagedError("manifest.json is nested too deeply") from error

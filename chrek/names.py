@@ -1,0 +1,24 @@
+"""Names that are promises: paths inside a container, file names of a checkpoint.
+
+Whoever changes one changes a contract with pods that run and checkpoints that exist.
+"""
+
+from typing import Final
+
+CHREK_DIR: Final = "/chrek"
+"""Directory in every container chrek takes on: the FIFO, chrek-init, the reaper."""
+
+BUNDLE_PREFIX: Final = "/chrek/criu"
+"""Where the CRIU bundle is attached inside a container while CRIU works there."""
+
+FIFO: Final = "ctl"
+WAITED_MARK: Final = "waited"
+READY_MARK: Final = "ready"
+REAPER_PREFIX: Final = "reaper-"
+
+MANIFEST: Final = "manifest.json"
+CRIU_DIR: Final = "criu"
+FILES_ARCHIVE: Final = "files.tar.zst"
+
+FORMAT_VERSION: Final = 1
+"""Format of a checkpoint on disk that this chrek writes. Older ones stay readable."""
