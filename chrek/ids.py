@@ -18,13 +18,14 @@ Variant = NewType("Variant", str)
 """16 hex characters of what only a node knows (architecture, CPU, image digest, GPU)."""
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_SHOWN = 80
 _VARIANT = re.compile(r"[0-9a-f]{16}")
 
 
 def label(text: str, what: str) -> str:
     """`text`, if it is a DNS label (RFC 1123); raises UsageError naming `what`."""
     if not _LABEL.fullmatch(text):
-        shown = text if len(text) <= 80 else text[:80] + "..."
+        shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
         raise UsageError(
             f"{what} {shown!r} is not a DNS label",
             hint="Use 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit",

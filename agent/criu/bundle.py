@@ -55,7 +55,7 @@ def find(path: Path | None = None) -> Bundle:
 
 
 @cache
-def messages(place: Path, name: str) -> Any:  # noqa: ANN401 - generated code without types
+def messages(place: Path, name: str) -> Any:
     """A module of pycriu's generated messages, such as `rpc_pb2` or `fdinfo_pb2`.
 
     Loaded one by one: `import pycriu` loads sixty of them and takes longer than a restore may.
@@ -73,6 +73,6 @@ def messages(place: Path, name: str) -> Any:  # noqa: ANN401 - generated code wi
             sys.path.remove(directory)
 
 
-def rpc_messages(bundle: Bundle) -> Any:  # noqa: ANN401
+def rpc_messages(bundle: Bundle) -> Any:
     """The generated module of CRIU's rpc.proto."""
     return messages(bundle.path, "rpc_pb2")

@@ -80,9 +80,7 @@ def rebound(
     return _joined(content, entries) if changed else content
 
 
-def _replacements(
-    source: list[AddressFact], target: list[AddressFact]
-) -> dict[str, str | None]:
+def _replacements(source: list[AddressFact], target: list[AddressFact]) -> dict[str, str | None]:
     replaced: dict[str, str | None] = {}
     kept = {fact.address for fact in target}
     for fact in source:
@@ -96,7 +94,7 @@ def _replacements(
     return replaced
 
 
-def _unpacked(family: int, words: Any) -> str:  # noqa: ANN401 - a repeated field
+def _unpacked(family: int, words: Any) -> str:
     size = 1 if family == socket.AF_INET else 4
     packed = b"".join(struct.pack("<I", word) for word in list(words)[:size])
     return str(ipaddress.ip_address(packed)) if len(packed) == size * 4 else ""
@@ -114,7 +112,7 @@ def _head_size(content: bytes) -> int:
     return 8 if magic in _COMMON_MAGICS else 4
 
 
-def _entries(content: bytes, message: Any) -> Iterator[Any]:  # noqa: ANN401
+def _entries(content: bytes, message: Any) -> Iterator[Any]:
     offset = _head_size(content)
     while offset < len(content):
         try:

@@ -1,6 +1,7 @@
 """The lines of CRIU's log that tell a person why it failed."""
 
 import re
+import shutil
 from pathlib import Path
 
 _TAIL_BYTES = 256 << 10
@@ -37,3 +38,13 @@ def told(message: str, log: Path) -> str:
     meaning = next((text for pattern, text in _CURES if pattern.search(everything)), "")
     first = re.sub(r"^\([0-9.]+\)\s*(\d+: )?", "", lines[0]) if lines else message
     return f"{meaning} ({first})" if meaning else first
+
+
+def keep(log: Path, place: Path) -> str:
+    """Copy the log of a failed run to `place`; a hint that says where, empty when it fails."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, place)
+    except OSError:
+        return ""  # the error itself was quoted already
+    return f"CRIU's log: {place}"

@@ -28,7 +28,7 @@ class CRIUFailedError(Exception):
         self.message = message
 
 
-def options(bundle: Bundle, *, images_fd: int, work_fd: int, log_name: str) -> Any:  # noqa: ANN401
+def options(bundle: Bundle, *, images_fd: int, work_fd: int, log_name: str) -> Any:
     """What a dump and a restore have in common. Descriptor numbers are CRIU's own."""
     messages = rpc_messages(bundle)
     chosen = messages.criu_opts()
@@ -48,12 +48,12 @@ def options(bundle: Bundle, *, images_fd: int, work_fd: int, log_name: str) -> A
     return chosen
 
 
-async def dump(bundle: Bundle, rpc: socket.socket, chosen: Any, notified: Notified) -> None:  # noqa: ANN401
+async def dump(bundle: Bundle, rpc: socket.socket, chosen: Any, notified: Notified) -> None:
     """Dump; returns once the tree runs again. Raises CRIUFailedError."""
     await _converse(bundle, rpc, "DUMP", chosen, notified)
 
 
-async def restore(bundle: Bundle, rpc: socket.socket, chosen: Any, notified: Notified) -> int:  # noqa: ANN401
+async def restore(bundle: Bundle, rpc: socket.socket, chosen: Any, notified: Notified) -> int:
     """Restore; the root task's PID as CRIU's PID namespace counts. Raises CRIUFailedError."""
     response = await _converse(bundle, rpc, "RESTORE", chosen, notified)
     return int(response.restore.pid)
@@ -63,9 +63,9 @@ async def _converse(
     bundle: Bundle,
     rpc: socket.socket,
     kind: str,
-    chosen: Any,  # noqa: ANN401
+    chosen: Any,
     notified: Notified,
-) -> Any:  # noqa: ANN401
+) -> Any:
     messages = rpc_messages(bundle)
     request = messages.criu_req(type=getattr(messages, kind), opts=chosen)
     loop = asyncio.get_running_loop()
@@ -94,7 +94,7 @@ async def _converse(
     return response
 
 
-async def _send(loop: asyncio.AbstractEventLoop, rpc: socket.socket, message: Any) -> None:  # noqa: ANN401
+async def _send(loop: asyncio.AbstractEventLoop, rpc: socket.socket, message: Any) -> None:
     try:
         await loop.sock_sendall(rpc, message.SerializeToString())
     except OSError as error:

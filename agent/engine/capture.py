@@ -15,15 +15,14 @@ import msgspec
 
 import chrek
 from agent.criu import images, log, rpc
-from agent.criu.bundle import Bundle
 from agent.criu.rpc import CRIUFailedError
 from agent.engine import entering, identity, inspect, operations
 from agent.engine.inspect import Inspected
+from agent.engine.means import Means
 from agent.files import roots
 from agent.files.archive import Archive
 from agent.inside.child import Inside
 from agent.runtime.target import Target
-from agent.settings import Settings
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints, Stored
 from chrek import manifest as manifests
@@ -45,34 +44,43 @@ class Capture:
     replace: bool = False
 
 
-async def capture(
-    asked: Capture, *, store: Checkpoints, bundle: Bundle, settings: Settings
-) -> Stored:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One capture under way: what was inspected, and where it is staged."""
+
+    asked: Capture
+    means: Means
+    inspected: Inspected
+    staged: Path
+
+    @property
+    def images(self) -> Path:
+        return self.staged / CRIU_DIR
+
+
+async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored:
     """Checkpoint a running container, which runs on; what was published. Raises ChrekError."""
-    target = asked.target
+    target, settings = asked.target, means.settings
     with recording() as seconds, contextlib.ExitStack() as stack:
         async with Inside() as inside:
             with phase("inspect"):
                 sources = roots.of(target.init)
-                inspected = await asyncio.to_thread(inspect.inspect, target, bundle, sources)
+                inspected = await asyncio.to_thread(inspect.inspect, target, means.bundle, sources)
                 variant = identity.variant(inspected.facts)
                 _refuse_existing(store, asked, variant)
-            staged = store.staging_path(asked.identifier)
-            stack.enter_context(operations.recorded(settings, "capture", target, [staged]))
-            stack.enter_context(store.staging(staged))
-            with Archive(
-                staged / FILES_ARCHIVE, target.init, sources, settings.files_limit_bytes
-            ) as archive:
+            work = _Work(asked, means, inspected, store.staging_path(asked.identifier))
+            stack.enter_context(operations.recorded(settings, "capture", target, [work.staged]))
+            stack.enter_context(store.staging(work.staged))
+            archive_path = work.staged / FILES_ARCHIVE
+            with Archive(archive_path, target.init, sources, settings.files_limit_bytes) as archive:
                 with phase("files"):
                     await asyncio.to_thread(archive.copy)
-                await _dump(inside, asked, inspected, staged, archive, bundle, settings)
+                await _dump(work, inside, archive)
         with phase("pack"):
-            manifest = await asyncio.to_thread(
-                _pack, asked, store, inspected, staged, bundle, variant, seconds
-            )
+            manifest = await asyncio.to_thread(_pack, work, store.namespace, variant, seconds)
         with phase("publish"):
             place = await asyncio.to_thread(
-                store.publish, staged, variant, replace=asked.replace
+                store.publish, work.staged, variant, replace=asked.replace
             )
         return Stored(place, msgspec.structs.replace(manifest, phases=dict(seconds)))
 
@@ -84,44 +92,36 @@ def _refuse_existing(store: Checkpoints, asked: Capture, variant: Variant) -> No
         raise checkpoints.exists(asked.identifier)
 
 
-async def _dump(
-    inside: Inside,
-    asked: Capture,
-    inspected: Inspected,
-    staged: Path,
-    archive: Archive,
-    bundle: Bundle,
-    settings: Settings,
-) -> None:
-    place = staged / CRIU_DIR
-    place.mkdir(mode=0o700)
-    directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+async def _dump(work: _Work, inside: Inside, archive: Archive) -> None:
+    target, means = work.asked.target, work.means
+    work.images.mkdir(mode=0o700)
+    directory = os.open(work.images, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with phase("enter"):
             entry = entering.Entry(images=directory, work=directory)
-            criu = await entering.dump(inside, asked.target, bundle, settings, entry)
+            criu = await entering.dump(inside, target, means, entry)
     finally:
         os.close(directory)
 
     async def notified(point: str) -> None:
         if point == "post-dump":
             with phase("files-frozen"):
-                await asyncio.to_thread(_while_frozen, inspected, asked.target, archive)
+                await asyncio.to_thread(_while_frozen, work.inspected, target, archive)
 
     with criu.rpc:
         chosen = rpc.options(
-            bundle,
+            means.bundle,
             images_fd=criu.numbers["images"],
             work_fd=criu.numbers["work"],
             log_name=_DUMP_LOG,
         )
-        chosen.pid = inspected.root.pid
+        chosen.pid = work.inspected.root.pid
         chosen.leave_running = True
         try:
             with phase("dump"):
-                await rpc.dump(bundle, criu.rpc, chosen, notified)
+                await rpc.dump(means.bundle, criu.rpc, chosen, notified)
         except CRIUFailedError as error:
-            raise _explained(error, asked, place, settings) from error
+            raise _explained(error, work) from error
     with phase("leave"):
         await inside.ended()
 
@@ -131,57 +131,47 @@ def _while_frozen(inspected: Inspected, target: Target, archive: Archive) -> Non
     archive.copy()
 
 
-def _explained(
-    error: CRIUFailedError, asked: Capture, place: Path, settings: Settings
-) -> ChrekError:
-    told = log.told(error.message, place / _DUMP_LOG)
-    free = shutil.disk_usage(place).free
-    if "No space left" in told or free == 0:
-        return StorageError(f"no space is left for the checkpoint of {asked.target.name}")
-    kept = settings.logs / f"{asked.target.name}-dump.log"
-    with contextlib.suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(place / _DUMP_LOG, kept)
-    return DumpError(
-        f"{asked.target.name} could not be dumped and runs on: {told}", hint=f"CRIU's log: {kept}"
-    )
+def _explained(error: CRIUFailedError, work: _Work) -> ChrekError:
+    name = work.asked.target.name
+    written = work.images / _DUMP_LOG
+    told = log.told(error.message, written)
+    if "No space left" in told or shutil.disk_usage(work.images).free == 0:
+        return StorageError(f"no space is left for the checkpoint of {name}, which runs on")
+    kept = log.keep(written, work.means.settings.logs / f"{name}-dump.log")
+    return DumpError(f"{name} could not be dumped and runs on: {told}", hint=kept)
 
 
-def _pack(
-    asked: Capture,
-    store: Checkpoints,
-    inspected: Inspected,
-    staged: Path,
-    bundle: Bundle,
-    variant: Variant,
-    seconds: dict[str, float],
-) -> Manifest:
-    facts = _complete(inspected, staged, bundle)
+def _pack(work: _Work, namespace: str, variant: Variant, seconds: dict[str, float]) -> Manifest:
+    facts = _complete(work)
+    name = work.asked.target.name
     try:
-        shutil.copyfile(f"/proc/{inspected.root.host_pid}/exe", staged / facts.reaper)
-        statistics = images.statistics(bundle, (staged / CRIU_DIR / "stats-dump").read_bytes())
+        reaper = f"/proc/{work.inspected.root.host_pid}/exe"
+        shutil.copyfile(reaper, work.staged / facts.reaper)
+        measured = (work.images / "stats-dump").read_bytes()
+        statistics = images.statistics(work.means.bundle, measured)
         manifest = Manifest(
             format=FORMAT_VERSION,
-            id=asked.identifier,
+            id=work.asked.identifier,
             variant=variant,
-            namespace=store.namespace,
+            namespace=namespace,
             created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             chrek=chrek.__version__,
-            source=asked.target.name,
+            source=name,
             facts=facts,
-            files=checkpoints.table(staged),
+            files=checkpoints.table(work.staged),
             phases=dict(seconds),
             frozen_seconds=statistics.freezing_seconds + statistics.frozen_seconds,
-            spec=asked.target.spec,
+            spec=work.asked.target.spec,
         )
-        (staged / MANIFEST).write_bytes(manifests.encode(manifest))
+        (work.staged / MANIFEST).write_bytes(manifests.encode(manifest))
     except OSError as error:
-        raise StorageError(f"packing the checkpoint of {asked.target.name}: {error}") from error
+        raise StorageError(f"packing the checkpoint of {name}: {error}") from error
     return manifest
 
 
-def _complete(inspected: Inspected, staged: Path, bundle: Bundle) -> Facts:
+def _complete(work: _Work) -> Facts:
     """The images know PIDs that came to be between inspection and freeze."""
-    pstree = (staged / CRIU_DIR / "pstree.img").read_bytes()
-    highest = max(inspected.facts.max_pid, images.highest_pid(bundle, pstree))
-    return msgspec.structs.replace(inspected.facts, max_pid=highest)
+    facts = work.inspected.facts
+    pstree = (work.images / "pstree.img").read_bytes()
+    highest = max(facts.max_pid, images.highest_pid(work.means.bundle, pstree))
+    return msgspec.structs.replace(facts, max_pid=highest)

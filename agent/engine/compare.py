@@ -19,7 +19,9 @@ def compare(manifest: Manifest, target: Target) -> None:
 def _machine(facts: Facts) -> None:
     here = cpu.architecture()
     if facts.architecture != here:
-        raise ArchitectureError(f"the checkpoint is of {facts.architecture}, this machine is {here}")
+        raise ArchitectureError(
+            f"the checkpoint is of {facts.architecture}, this machine is {here}"
+        )
     missing = sorted(set(facts.cpu_features) - set(cpu.features()))
     if missing:
         raise CPUFeaturesError(

@@ -4,11 +4,10 @@ names."""
 import os
 from dataclasses import dataclass, field
 
-from agent.criu.bundle import Bundle
+from agent.engine.means import Means
 from agent.inside.child import CRIUProcess, Inside, bundle_tree
 from agent.inside.wire import Request
 from agent.runtime.target import Target
-from agent.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +22,14 @@ class Entry:
     stdio: dict[str, int] = field(default_factory=dict)
 
 
-async def dump(
-    inside: Inside, target: Target, bundle: Bundle, settings: Settings, entry: Entry
-) -> CRIUProcess:
+async def dump(inside: Inside, target: Target, means: Means, entry: Entry) -> CRIUProcess:
     """CRIU, ready to dump, outside of the target's cgroups: its page cache would press it."""
-    return await _start(inside, target, bundle, settings, entry, restoring=False)
+    return await _start(inside, target, means, entry, restoring=False)
 
 
-async def restore(
-    inside: Inside, target: Target, bundle: Bundle, settings: Settings, entry: Entry
-) -> CRIUProcess:
+async def restore(inside: Inside, target: Target, means: Means, entry: Entry) -> CRIUProcess:
     """CRIU, ready to restore, inside the target's cgroups, as is all that it makes."""
-    return await _start(inside, target, bundle, settings, entry, restoring=True)
+    return await _start(inside, target, means, entry, restoring=True)
 
 
 async def clean(target: Target) -> None:
@@ -55,13 +50,12 @@ async def clean(target: Target) -> None:
 async def _start(
     inside: Inside,
     target: Target,
-    bundle: Bundle,
-    settings: Settings,
+    means: Means,
     entry: Entry,
     *,
     restoring: bool,
 ) -> CRIUProcess:
-    tree = bundle_tree(bundle.path)
+    tree = bundle_tree(means.bundle.path)
     try:
         with target.pidfd() as pidfd:
             named = {
@@ -78,7 +72,7 @@ async def _start(
                 "last_pid": entry.last_pid,
                 "descriptors": list(named),
                 "links": list(entry.large),
-                "preload": settings.test_shim,
+                "preload": means.settings.test_shim,
             }
             return await inside.start_criu(request, list(named.values()))
     finally:

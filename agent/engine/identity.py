@@ -32,6 +32,4 @@ def of_spec(spec: RunSpec) -> CheckpointID:
 
 def variant(facts: Facts) -> Variant:
     """What only a node knows."""
-    return Variant(
-        _hash({"architecture": facts.architecture, "cpu_features": facts.cpu_features})
-    )
+    return Variant(_hash({"architecture": facts.architecture, "cpu_features": facts.cpu_features}))

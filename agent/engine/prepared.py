@@ -66,7 +66,7 @@ async def prepare(
 ) -> AsyncIterator[Prepared]:
     """Make ready the checkpoint whose directory is open as `directory`; raises DamagedError."""
     with contextlib.ExitStack() as stack:
-        scratch.mkdir(parents=True, mode=0o700)
+        scratch.mkdir(parents=True, mode=0o700)  # noqa: ASYNC240 - a tmpfs
         place = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, place)
         by_name = {file.name: file for file in manifest.files}
@@ -90,9 +90,7 @@ async def prepare(
             content = await asyncio.to_thread(checkpoints.read_verified, directory, file)
             name = file.name.partition("/")[2]
             if name == "files.img":
-                content = images.rebound(
-                    bundle, content, manifest.facts.addresses, own_addresses
-                )
+                content = images.rebound(bundle, content, manifest.facts.addresses, own_addresses)
             _put(place, name, content)
         large_files = [(by_name[f"{CRIU_DIR}/{name}"], fd) for name, fd in linked.items()]
         verified = asyncio.ensure_future(asyncio.to_thread(_verify, large_files))

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.criu import log, rpc
-from agent.criu.bundle import Bundle
 from agent.criu.rpc import CRIUFailedError
 from agent.engine import entering, operations, stdio
 from agent.engine.compare import compare
+from agent.engine.means import Means
 from agent.engine.prepared import Prepared, prepare
 from agent.files.apply import apply
 from agent.init import words
 from agent.inside.child import CRIUProcess, Inside
 from agent.kernel import addresses
 from agent.runtime.target import Target
-from agent.settings import Settings
 from agent.store import checkpoints
 from chrek.errors import ChrekError, RestoreError, TargetGoneError
 from chrek.ids import NamespacePID
@@ -42,22 +41,31 @@ class Restored:
     ended: bool
 
 
-async def restore(
-    target: Target, path: Path, *, bundle: Bundle, settings: Settings
-) -> Restored:
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One restore under way. scratch: directory on a tmpfs for what CRIU reads and logs."""
+
+    target: Target
+    path: Path
+    means: Means
+    scratch: Path
+
+
+async def restore(target: Target, path: Path, *, means: Means) -> Restored:
     """Restore the checkpoint in `path` into a placeholder whose chrek-init waits.
 
     Raises ChrekError after the placeholder was told to start cold.
     """
+    limit_seconds = means.settings.restore_timeout_seconds
+    work = _Work(target, path, means, means.settings.scratch / uuid.uuid4().hex)
     try:
         with recording() as seconds:
-            async with asyncio.timeout(settings.restore_timeout_seconds):
-                pid, ended = await _restore(target, path, bundle, settings)
+            async with asyncio.timeout(limit_seconds):
+                pid, ended = await _restore(work)
             return Restored(target, pid, dict(seconds), ended)
     except TimeoutError as error:
         failure = RestoreError(
-            f"the restore into {target.name} took more than "
-            f"{settings.restore_timeout_seconds:.0f} s"
+            f"the restore into {target.name} took more than {limit_seconds:.0f} s"
         )
         await start_cold(target, failure)
         raise failure from error
@@ -75,32 +83,29 @@ async def start_cold(target: Target, why: ChrekError) -> None:
         await words.cold(target, f"{why.reason}: {why.message}")
 
 
-async def _restore(
-    target: Target, path: Path, bundle: Bundle, settings: Settings
-) -> tuple[NamespacePID, bool]:
-    scratch = settings.scratch / uuid.uuid4().hex
+async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
+    target, settings = work.target, work.means.settings
     async with Inside() as inside, contextlib.AsyncExitStack() as stack:
-        stack.enter_context(operations.recorded(settings, "restore", target, [scratch]))
+        stack.enter_context(operations.recorded(settings, "restore", target, [work.scratch]))
         with phase("compare"):
-            manifest = await asyncio.to_thread(checkpoints.load, path)
+            manifest = await asyncio.to_thread(checkpoints.load, work.path)
             await words.reachable(target)
             await asyncio.to_thread(compare, manifest, target)
         with phase("verify"):
-            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-            directory = stack.enter_context(checkpoints.opened(path))
+            stack.callback(shutil.rmtree, work.scratch, ignore_errors=True)
+            directory = stack.enter_context(checkpoints.opened(work.path))
+            own = addresses.own(target.init)
             prepared = await stack.enter_async_context(
-                prepare(manifest, directory, scratch, bundle, addresses.own(target.init))
+                prepare(manifest, directory, work.scratch, work.means.bundle, own)
             )
         await stack.enter_async_context(words.restoring(target))
         with phase("enter"):
             streams = stack.enter_context(stdio.inherited(manifest.facts.stdio, target))
-            criu = await _enter(inside, target, manifest, prepared, streams, bundle, settings)
+            criu = await _enter(work, inside, manifest, prepared, streams)
         with phase("files"):
             prepared.install_reaper(target)
-            await asyncio.to_thread(
-                apply, prepared.archive, manifest.facts.file_roots, target.init
-            )
-        pid = await _run_criu(criu, target, manifest, prepared, streams, bundle, settings, scratch)
+            await asyncio.to_thread(apply, prepared.archive, manifest.facts.file_roots, target.init)
+        pid = await _run_criu(work, criu, manifest, prepared, streams)
         with phase("leave"):
             await inside.ended()
         with phase("adopt"):
@@ -112,13 +117,7 @@ async def _restore(
 
 
 async def _enter(
-    inside: Inside,
-    target: Target,
-    manifest: Manifest,
-    prepared: Prepared,
-    streams: dict[str, int],
-    bundle: Bundle,
-    settings: Settings,
+    work: _Work, inside: Inside, manifest: Manifest, prepared: Prepared, streams: dict[str, int]
 ) -> CRIUProcess:
     entry = entering.Entry(
         images=prepared.images,
@@ -127,26 +126,24 @@ async def _enter(
         large=prepared.large,
         stdio=streams,
     )
-    return await entering.restore(inside, target, bundle, settings, entry)
+    return await entering.restore(inside, work.target, work.means, entry)
 
 
 async def _run_criu(
+    work: _Work,
     criu: CRIUProcess,
-    target: Target,
     manifest: Manifest,
     prepared: Prepared,
     streams: dict[str, int],
-    bundle: Bundle,
-    settings: Settings,
-    scratch: Path,
 ) -> NamespacePID:
     async def notified(point: str) -> None:
         if point == "pre-resume":
             with phase("verify"):
                 await prepared.verified
             with phase("adopt"):
-                words.expect(target, NamespacePID(manifest.facts.root_pid))
+                words.expect(work.target, NamespacePID(manifest.facts.root_pid))
 
+    bundle = work.means.bundle
     with criu.rpc:
         chosen = rpc.options(
             bundle,
@@ -160,17 +157,11 @@ async def _run_criu(
             with phase("criu"):
                 return NamespacePID(await rpc.restore(bundle, criu.rpc, chosen, notified))
         except CRIUFailedError as error:
-            raise _explained(error, target, scratch, settings) from error
+            raise _explained(error, work) from error
 
 
-def _explained(
-    error: CRIUFailedError, target: Target, scratch: Path, settings: Settings
-) -> RestoreError:
-    told = log.told(error.message, scratch / _RESTORE_LOG)
-    kept = settings.logs / f"{target.name}-restore.log"
-    with contextlib.suppress(OSError):
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(scratch / _RESTORE_LOG, kept)
-    return RestoreError(f"CRIU could not restore into {target.name}: {told}", hint=f"Log: {kept}")
-
-
+def _explained(error: CRIUFailedError, work: _Work) -> RestoreError:
+    name, written = work.target.name, work.scratch / _RESTORE_LOG
+    told = log.told(error.message, written)
+    kept = log.keep(written, work.means.settings.logs / f"{name}-restore.log")
+    return RestoreError(f"CRIU could not restore into {name}: {told}", hint=kept)

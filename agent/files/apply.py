@@ -35,7 +35,7 @@ def apply(archive: int, file_roots: list[FileRoot], pid: int) -> None:
             except (FilesUnsupportedError, FileNotFoundError) as error:
                 raise FilesRestoreError(f"the placeholder has no {root.point}: {error}") from error
             stack.callback(os.close, opened[-1])
-        reader = stack.enter_context(open(archive, "rb", closefd=False))  # noqa: PTH123
+        reader = stack.enter_context(open(archive, "rb", closefd=False))
         stream = stack.enter_context(zstandard.ZstdDecompressor().stream_reader(reader))
         writer = _Writer(opened)
         try:
@@ -141,7 +141,7 @@ def _dress(entry: tarfile.TarInfo, directory: int, name: str) -> None:
     os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
     if entry.issym():
         return
-    os.chmod(name, entry.mode, dir_fd=directory)  # noqa: PTH101 - a descriptor
+    os.chmod(name, entry.mode, dir_fd=directory)
     for key, value in entry.pax_headers.items():
         if key.startswith(XATTR):
             content = value.encode("utf-8", "surrogateescape")
@@ -173,12 +173,12 @@ def _write_sparse(descriptor: int, piece: bytes, offset: int) -> None:
 
 def _remove(directory: int, name: str) -> None:
     try:
-        os.unlink(name, dir_fd=directory)  # noqa: PTH108 - a descriptor
+        os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         return
     except IsADirectoryError:
         _empty(directory, name)
-        os.rmdir(name, dir_fd=directory)  # noqa: PTH106 - a descriptor
+        os.rmdir(name, dir_fd=directory)
 
 
 def _empty(directory: int, name: str) -> None:

@@ -70,7 +70,7 @@ class Archive:
     def __enter__(self) -> Self:
         self._file = self.path.open("wb")
         self._stream = zstandard.ZstdCompressor(level=_LEVEL).stream_writer(self._file)
-        self._tar = tarfile.open(  # noqa: SIM115 - closed in __exit__
+        self._tar = tarfile.open(
             mode="w|", fileobj=cast(IO[bytes], self._stream), format=tarfile.PAX_FORMAT
         )
         return self
@@ -84,7 +84,7 @@ class Archive:
         try:
             if error is None:
                 self._tar.close()
-                self._stream.close()
+                self._stream.close()  # type: ignore[no-untyped-call]
         except OSError as failure:
             raise StorageError(f"{self.path}: {failure.strerror}") from failure
         finally:
@@ -174,7 +174,7 @@ class _Exactly:
 
 
 def _walk(directory: int, excluded: frozenset[str], prefix: str = "") -> Iterator[_Found]:
-    for name in sorted(os.listdir(directory)):  # noqa: PTH208 - a descriptor
+    for name in sorted(os.listdir(directory)):
         path = f"{prefix}{name}"
         if path in excluded or path in _SKIPPED:
             continue

@@ -21,11 +21,10 @@ static const uint64_t every_signal = ~UINT64_C(0);
 
 static _Noreturn void fail(const char *what, const char *why, int code)
 {
-    const char *words[] = {"chrek-reaper: ", what, why, "\n"};
-    struct iovec line[4];
-    for (int i = 0; i < 4; i++)
-        line[i] = (struct iovec){(void *)words[i], strlen(words[i])};
-    _exit(writev(STDERR_FILENO, line, 4) < 0 ? code : code); /* told or not, the code says it */
+    struct iovec line[] = {{"chrek-reaper: ", 14}, {(void *)what, strlen(what)},
+                           {(void *)why, strlen(why)}, {"\n", 1}};
+    writev(STDERR_FILENO, line, 4);
+    _exit(code);
 }
 
 static _Noreturn void become(char **command, uint64_t mask)
@@ -35,21 +34,13 @@ static _Noreturn void become(char **command, uint64_t mask)
     execvp(command[0], command);
     if (errno == ENOENT)
         fail(command[0], ": it, or the interpreter that it names, was not found", 127);
-    fail(command[0], errno == EACCES ? ": not executable, or permission denied"
-                                     : ": cannot be executed on this machine", 126);
-}
-
-static void reap(pid_t app)
-{
-    int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        if (pid == app)
-            _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    fail(command[0], ": not executable (its mode, or no program for this machine)", 126);
 }
 
 int main(int count, char **words)
 {
     uint64_t inherited;
+    int status;
     if (count < 2)
         fail("usage: chrek-reaper CMD...", "", 2);
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &every_signal, &inherited, sizeof inherited);
@@ -64,7 +55,9 @@ int main(int count, char **words)
         fail(words[1], ": no process can be made (a limit on PIDs or memory)", 126);
     for (;;) {
         /* Reaped before each wait, not only on SIGCHLD: a restore need not bring a pending one. */
-        reap(app);
+        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+            if (pid == app)
+                _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
         /* Fails with EINTR when CRIU stops this process and lets it go on: then just again. */
         int sig = syscall(SYS_rt_sigtimedwait, &every_signal, NULL, NULL, sizeof every_signal);
         if (sig > 0 && sig != SIGCHLD)

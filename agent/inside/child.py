@@ -103,7 +103,7 @@ class Inside:
         try:
             wire.send(self._channel, request, descriptors)
         except OSError as error:
-            raise EnterError(f"the process that enters containers did not start: {error}") from error
+            raise EnterError(f"what enters containers did not start: {error}") from error
         return await self._next(timeout_seconds)
 
     async def _next(self, timeout_seconds: float) -> tuple[wire.Event, list[int]]:

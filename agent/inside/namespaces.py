@@ -56,7 +56,7 @@ def attach_bundle(tree: int) -> None:
     )
     name = BUNDLE_PREFIX.removeprefix(CHREK_DIR).lstrip("/")
     with suppress(FileExistsError):
-        os.mkdir(name, 0o755, dir_fd=home)  # noqa: PTH102 - relative to a descriptor
+        os.mkdir(name, 0o755, dir_fd=home)
     point = calls.openat2(
         home,
         name,

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from chrek.manifest import AddressFact
@@ -12,9 +13,7 @@ _LEAF = re.compile(r"^\s+\|--\s+(\S+)$")
 
 def own(pid: int) -> list[AddressFact]:
     """Addresses of `pid`'s network namespace but for loopback and link-local ones."""
-    return sorted(
-        [*_ipv4(pid), *_ipv6(pid)], key=lambda a: (a.interface, a.family, a.address)
-    )
+    return sorted([*_ipv4(pid), *_ipv6(pid)], key=lambda a: (a.interface, a.family, a.address))
 
 
 def _routes(pid: int) -> list[tuple[str, ipaddress.IPv4Network]]:
@@ -40,7 +39,7 @@ def _ipv4(pid: int) -> list[AddressFact]:
     """/proc/PID/net/fib_trie names local addresses but not interfaces; the routes do."""
     lines = Path(f"/proc/{pid}/net/fib_trie").read_text().splitlines()
     local: set[ipaddress.IPv4Address] = set()
-    for leaf, below in zip(lines, lines[1:], strict=False):
+    for leaf, below in pairwise(lines):
         found = _LEAF.match(leaf)
         if found and _LOCAL.match(below):
             local.add(ipaddress.IPv4Address(found[1]))

@@ -81,9 +81,7 @@ def _syscall(name: str, number: int, *arguments: object) -> int:
 
 def open_tree(dirfd: int, path: bytes, flags: int) -> int:
     """A descriptor of the mount tree at `path`, detached with OPEN_TREE_CLONE."""
-    return _syscall(
-        "open_tree", _SYS_OPEN_TREE, ctypes.c_int(dirfd), path, ctypes.c_uint(flags)
-    )
+    return _syscall("open_tree", _SYS_OPEN_TREE, ctypes.c_int(dirfd), path, ctypes.c_uint(flags))
 
 
 def move_mount(from_fd: int, to_fd: int) -> None:

@@ -152,7 +152,9 @@ def _sockets() -> Answer:
     missing = diag.missing_modules()
     if missing:
         names = " ".join(missing)
-        return Answer("socket modules", "no", f"missing: {names}", f"Load them: modprobe -a {names}")
+        return Answer(
+            "socket modules", "no", f"missing: {names}", f"Load them: modprobe -a {names}"
+        )
     return Answer("socket modules", "yes", ", ".join(diag.MODULES))
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import settings as settings_module
-from agent.criu.bundle import Bundle, find
+from agent.criu.bundle import find
 from agent.engine import operations
+from agent.engine.means import Means
 from agent.runtime.runc.containers import Containers
 from agent.runtime.runc.places import DEFAULT_ROOT
 from agent.settings import Settings
@@ -23,9 +24,9 @@ class Machine:
     containers: Containers
     store: Checkpoints
 
-    def bundle(self) -> Bundle:
-        """The CRIU bundle; raises MachineError."""
-        return find()
+    def means(self) -> Means:
+        """What the engine works with; raises MachineError without a CRIU bundle."""
+        return Means(find(), self.settings)
 
     async def tidy(self) -> None:
         """Undo what killed commands left, before anything new begins."""

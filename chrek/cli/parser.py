@@ -78,9 +78,9 @@ def _net(made: argparse.ArgumentParser, default: str | None, text: str) -> None:
 
 
 def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _add(commands, "run", "run a command in a container over this machine's files", json=True)
+    made = _add(commands, "run", "run a command in a container over this machine", json=True)
     made.add_argument("--name", required=True, help="name of the container; also its host name")
-    _net(made, "private", "private (default): an address of its own; host: the machine's network")
+    _net(made, "private", "private (default): own address; host: the machine's network")
     made.add_argument(
         "--env", action="append", default=[], metavar="NAME[=VALUE]",
         help="environment variable; without a value, this shell's",
@@ -106,9 +106,7 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
 
 
 def _checkpoint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    made = _add(
-        commands, "checkpoint", "checkpoint a running container, which runs on", json=True
-    )
+    made = _add(commands, "checkpoint", "checkpoint a running container, which runs on", json=True)
     made.add_argument("name", metavar="NAME", help="the container")
     made.add_argument(
         "--as", dest="identifier", default=None, metavar="ID",
@@ -141,7 +139,7 @@ def _containers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     made = _add(commands, "logs", "print what a container wrote on stdout and stderr", json=False)
     made.add_argument("name", metavar="NAME")
     made.add_argument("-f", "--follow", action="store_true", help="go on until it ends")
-    made = _add(commands, "stop", "end a container (SIGTERM, then SIGKILL) and forget it", json=True)
+    made = _add(commands, "stop", "end a container (SIGTERM, SIGKILL) and forget it", json=True)
     made.add_argument("name", metavar="NAME", nargs="+")
     made.add_argument(
         "--time", type=float, default=10.0, metavar="SECONDS", help="grace (default 10)"

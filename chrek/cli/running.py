@@ -95,5 +95,3 @@ async def stop(machine: Machine, asked: argparse.Namespace) -> int:
 def _json(container: Container) -> dict[str, object]:
     shown: dict[str, object] = msgspec.to_builtins(container)
     return shown
-
-

@@ -6,13 +6,14 @@ import sys
 import time
 from datetime import datetime
 
+import msgspec
+
 from agent.engine import identity
 from agent.engine.capture import Capture, capture
-from agent.engine.restore import Restored, restore
+from agent.engine.restore import restore
 from agent.init import words
-from agent.runtime.target import Target
 from agent.store import checkpoints
-from chrek import ids, manifest
+from chrek import ids
 from chrek.cli import output
 from chrek.cli.machine import Machine
 from chrek.errors import ChrekError, UsageError
@@ -33,8 +34,7 @@ async def checkpoint(machine: Machine, asked: argparse.Namespace) -> int:
     stored = await capture(
         Capture(target, identifier, replace=asked.replace),
         store=machine.store,
-        bundle=machine.bundle(),
-        settings=machine.settings,
+        means=machine.means(),
     )
     if asked.exit:
         words.tell(target, "exit 0")
@@ -59,10 +59,10 @@ async def restore_command(machine: Machine, asked: argparse.Namespace) -> int:
     found = checkpoints.load(path)
     if found.spec is None:
         raise UsageError(f"checkpoint {identifier} was made in a cluster and has no command")
-    machine.bundle()
+    machine.means()  # before any container is made
     spec = found.spec
     if asked.net:
-        spec = _with_network(spec, asked.net)
+        spec = msgspec.structs.replace(spec, network=asked.net)
     names = _names(machine, asked, identifier)
     results = await asyncio.gather(
         *(_replica(machine, name, spec, found, fail=asked.on_failure == "fail") for name in names)
@@ -92,7 +92,7 @@ async def _replica(
     container_seconds = time.monotonic() - started
     result: dict[str, object] = {"name": name, "checkpoint": found.id}
     try:
-        restored = await _attempt(machine, target, path, fail=fail)
+        restored = await restore(target, path, means=machine.means())
     except ChrekError as error:
         result |= {"restored": False, "reason": error.reason, "message": str(error)}
         if fail:
@@ -104,16 +104,6 @@ async def _replica(
     if not fail or result["restored"]:
         result["address"] = machine.containers.describe(name).address
     return result
-
-
-async def _attempt(machine: Machine, target: Target, path: object, *, fail: bool) -> Restored:
-    del fail
-    return await restore(
-        target,
-        path,  # type: ignore[arg-type]
-        bundle=machine.bundle(),
-        settings=machine.settings,
-    )
 
 
 def _say(result: dict[str, object]) -> None:
@@ -128,12 +118,6 @@ def _say(result: dict[str, object]) -> None:
             f"{result['name']} was not restored ({result['reason']}): {result['message']}",
             file=sys.stderr,
         )
-
-
-def _with_network(spec: RunSpec, network: str) -> RunSpec:
-    import msgspec  # noqa: PLC0415
-
-    return msgspec.structs.replace(spec, network=network)
 
 
 def _names(machine: Machine, asked: argparse.Namespace, identifier: str) -> list[str]:
@@ -162,9 +146,7 @@ async def ls(machine: Machine, asked: argparse.Namespace) -> int:
                 found = checkpoints.load(path)
             except ChrekError as error:
                 rows.append([identifier, path.name, "-", "-", "-", error.reason])
-                documents.append(
-                    {"id": identifier, "variant": path.name, "reason": error.reason}
-                )
+                documents.append({"id": identifier, "variant": path.name, "reason": error.reason})
                 continue
             documents.append(_summary(found))
             age = output.ago(datetime.fromisoformat(found.created).timestamp())
@@ -202,17 +184,15 @@ async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
     output.table(
         ["PID", "PARENT", "UID", "THREADS", "MEMORY", "NAME"],
         [
-            [str(p.pid), str(p.parent), str(p.uid), str(p.threads), output.size(p.rss_bytes), p.name]
+            [*map(str, (p.pid, p.parent, p.uid, p.threads)), output.size(p.rss_bytes), p.name]
             for p in facts.processes
         ],
     )
     print()
     largest = sorted(found.files, key=lambda file: -file.size_bytes)[:8]
-    output.table(
-        ["FILE", "SIZE"], [[file.name, output.size(file.size_bytes)] for file in largest]
-    )
+    output.table(["FILE", "SIZE"], [[file.name, output.size(file.size_bytes)] for file in largest])
     total = output.size(found.size_bytes)
-    print(f"{len(found.files)} files, {total}; {manifest.MAX_BYTES >> 20} MiB manifest at most")
+    print(f"{len(found.files)} files, {total}")
     return 0
 
 

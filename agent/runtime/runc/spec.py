@@ -38,7 +38,7 @@ _MOUNTS: tuple[dict[str, Any], ...] = (
         "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
     },
     {
-        "destination": "/dev/shm",
+        "destination": "/dev/shm",  # noqa: S108
         "type": "tmpfs",
         "source": "shm",
         "options": ["nosuid", "noexec", "nodev", "mode=1777"],
@@ -56,7 +56,7 @@ _MOUNTS: tuple[dict[str, Any], ...] = (
         "options": ["nosuid", "nodev", "mode=755"],
     },
     {
-        "destination": "/tmp",
+        "destination": "/tmp",  # noqa: S108
         "type": "tmpfs",
         "source": "tmp",
         "options": ["nosuid", "nodev", "mode=1777"],
