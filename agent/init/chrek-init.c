@@ -27,8 +27,7 @@
 #include <unistd.h>
 
 enum { SILENCE_MS = 5000 }; /* the agent says `begin` every second: without it, it is gone */
-enum { KILLING_MS = 3000, FORKS_MAX = 5000, LINE_LIMIT = 256, COMPLAINTS_MAX = 5 };
-enum { PID_LIMIT = 1 << 22 }; /* the kernel's */
+enum { KILLING_MS = 3000, FORKS_MAX = 5000, LINE_LIMIT = 256, COMPLAINTS = 5, PID_LIMIT = 1 << 22 };
 enum { FIRST_PID = 1000 }; /* lower ones are taken by what is in a placeholder before a restore */
 enum { BAD_USAGE = 2, NO_PROCESS = 71, LEFTOVERS = 75, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 
@@ -248,7 +247,7 @@ static void adopt(const char *number)
 static void complain(const char *line)
 {
     static int complaints;
-    if (complaints++ < COMPLAINTS_MAX)
+    if (complaints++ < COMPLAINTS)
         say("not a word for me now, ignored: %.60s", line);
 }
 
@@ -338,8 +337,7 @@ static void take_signals(void)
 static _Noreturn void serve(void)
 {
     for (;;) {
-        struct pollfd watched[] = {{.fd = me.signals, .events = POLLIN},
-                                   {.fd = me.fifo, .events = POLLIN}};
+        struct pollfd watched[] = {{me.signals, POLLIN, 0}, {me.fifo, POLLIN, 0}};
         int64_t left = me.deadline_ms - now_ms();
         poll(watched, 2, me.state == RUNNING ? -1 : left < 0 ? 0 : left > INT_MAX ? INT_MAX : left);
         /* Words come before the deadline: a `begin` in time is not lost to a late wake-up. */
@@ -359,8 +357,7 @@ static bool make_fifo(void)
     unlinkat(me.dir, "ctl", 0);
     if (mkfifoat(me.dir, "ctl", 0600) < 0)
         return false;
-    /* Also for writing: with no writer left, a FIFO open only for reading would be at its end for
-     * ever, and poll would spin. */
+    /* Also for writing: a FIFO that has lost its last writer is at its end, and poll would spin. */
     me.fifo = openat(me.dir, "ctl", O_RDWR | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
     if (fstat(me.fifo, &made) < 0 || !S_ISFIFO(made.st_mode))
         me.fifo = -1; /* somebody was quicker */
