@@ -77,7 +77,7 @@ demo: setup ## the main job, on this machine
 .PHONY: test-tools
 test-tools:
 	@mkdir -p $(CACHE)
-	@$(call debian,node setpriv readelf,nodejs util-linux binutils)
+	@$(call debian,/usr/bin/python3 node setpriv readelf gcc,python3 nodejs util-linux binutils gcc)
 
 .PHONY: test
 test: setup test-tools ## tests on real processes and containers

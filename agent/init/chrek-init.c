@@ -354,6 +354,7 @@ static _Noreturn void serve(void)
 static bool make_fifo(void)
 {
     struct stat made;
+    unlinkat(me.dir, "ready", 0); /* of an earlier start */
     unlinkat(me.dir, "ctl", 0);
     if (mkfifoat(me.dir, "ctl", 0600) < 0)
         return false;
@@ -374,7 +375,6 @@ static _Noreturn void wait_and_run(void)
     if (me.signals < 0)
         run_command(NULL); /* no descriptor to be had at all: be nothing but the command */
     me.dir = open(me.dir_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    unlinkat(me.dir, "ready", 0);
     me.deadline_ms = now_ms() + me.timeout_ms;
     if (me.dir < 0 || !make_fifo())
         start_cold("no FIFO can be made for the node agent: ", strerror(errno));

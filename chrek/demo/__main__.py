@@ -28,7 +28,7 @@ from chrek.ids import CheckpointID
 from chrek.runspec import RunSpec, Volume
 
 _REPLICAS = 3
-_WEIGHTS_BYTES = 300 << 20
+_WEIGHTS_BYTES = 200 << 20
 _COLD_SECONDS = 180.0
 _WARM_SECONDS = 60.0
 _UNABLE = 3

@@ -31,6 +31,11 @@ class Lease:
         """Name of the host's end of the veth pair."""
         return f"chrek{int(self.address.ip) & 0xFFFFFF:x}"
 
+    @property
+    def hardware(self) -> str:
+        """Always the same for an address: who knew its last holder finds the next one at once."""
+        return "02:" + ":".join(f"{byte:02x}" for byte in (0xC7, *self.address.ip.packed))
+
 
 def subnet() -> ipaddress.IPv4Network:
     """CHREK_SUBNET, or a default that rarely collides."""
@@ -121,7 +126,7 @@ def _make_bridge() -> None:
 def _make_link(lease: Lease, pid: int) -> None:
     _quiet("link", "delete", lease.link)
     _ip(
-        f"link add {lease.link} type veth peer name eth0 netns {pid}\n"
+        f"link add {lease.link} type veth peer name eth0 address {lease.hardware} netns {pid}\n"
         f"link set {lease.link} master {BRIDGE} up"
     )
     inside = f"link set lo up\naddr add {lease.address} dev eth0\nlink set eth0 up\n"

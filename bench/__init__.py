@@ -1,0 +1,1 @@
+"""Benchmarks: chrek against bare CRIU and against Podman, all in one run. `python -m bench`."""

@@ -1,0 +1,116 @@
+"""`python -m bench`: every side in one run, a table on stdout, JSON beside it."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from agent.criu import bundle as bundles
+from agent.criu.bundle import Bundle
+from bench import machine, measure, report, rows, workload
+from bench.bare import Bare
+from bench.chrek_side import Chrek
+from bench.failures import SideFailedError, UnavailableError
+from bench.podman import Podman
+from bench.side import Side
+from chrek.errors import MachineError
+
+_RESULTS = Path(__file__).parent / "results" / "latest.json"
+_UNABLE = 3
+_INTERRUPTED = 130
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[100, 300], metavar="MIB",
+        help="memory of the service (default: 100 300)",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--work", type=Path, default=Path("/var/tmp"), metavar="DIR",
+        help="where checkpoints are written, on the root file system (default: /var/tmp)",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, default=_RESULTS, metavar="FILE")
+    asked = parser.parse_args()
+    if asked.rounds < 1 or min(asked.sizes) < 1:
+        parser.error("sizes and rounds are at least 1")
+    return asked
+
+
+def _opened(work: Path, bundle: Bundle, stack: ExitStack) -> tuple[list[Side], dict[str, str]]:
+    """The sides that this machine has, closed with `stack`; and why it has not the others."""
+    makers: dict[str, Callable[[], Side]] = {
+        "criu": lambda: Bare(work, bundle),
+        "podman": lambda: Podman(work, bundle, export=False),
+        "podman export": lambda: Podman(work, bundle, export=True),
+        "chrek": lambda: Chrek(work),
+    }
+    sides: list[Side] = []
+    absent: dict[str, str] = {}
+    for name, make in makers.items():
+        try:
+            side = make()
+        except (UnavailableError, SideFailedError) as error:
+            absent[name] = str(error)
+            continue
+        stack.callback(side.close)
+        sides.append(side)
+    return sides, absent
+
+
+def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
+    console = Console(highlight=False)
+    console.width = report.width(console)
+    sizes = [size << 20 for size in asked.sizes]
+    with ExitStack() as stack:
+        work = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=asked.work))
+        )
+        work.chmod(0o755)
+        # What ends an interrupted run is not to be interrupted itself; each step is bounded.
+        sides, absent = _opened(work, bundle, stack)
+        stack.callback(_undisturbed)
+        facts = machine.facts(bundle, work)
+        facts |= {side.name: side.version for side in sides if side.name == "podman"}
+        console.print(report.machine(facts, asked.rounds))
+        results = measure.measured(sides, sizes, asked.rounds, workload.installed(work))
+    console.print(report.tables(results, absent, sizes))
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    found = rows.rows(results, absent, sizes, facts)
+    asked.json.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"\nJSON: {os.path.relpath(asked.json)}")
+    return int(any(measured.failure for measured in results.values()))
+
+
+def _undisturbed() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def main() -> int:
+    """0: measured; 1: a side failed; 3: this machine cannot; 130: interrupted."""
+    asked = _asked()
+    if os.geteuid() != 0:
+        print("bench: must run as root, as chrek and CRIU must", file=sys.stderr)
+        return _UNABLE
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _run(asked, bundles.find())
+    except MachineError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return _UNABLE
+    except KeyboardInterrupt:
+        print("bench: interrupted; everything that it started has ended", file=sys.stderr)
+        return _INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

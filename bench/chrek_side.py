@@ -1,0 +1,87 @@
+"""chrek, through its command, as a user calls it: `run`, `checkpoint`, `restore`, `stop`."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import chrek
+from bench import commands
+from bench.failures import SideFailedError
+from bench.side import Checkpointed, Restored
+from bench.workload import Workload
+
+_SOURCE = "source"
+_REPLICA = "replica"
+_CHECKPOINT = "bench"
+
+
+class Chrek:
+    """Its containers and checkpoints live below a root of their own."""
+
+    name = "chrek"
+    version = chrek.__version__
+
+    def __init__(self, work: Path) -> None:
+        self._root = work / "chrek"
+        self._running: list[str] = []
+        self._stored = False
+
+    def start(self, workload: Workload) -> None:
+        """`chrek run --net host`, as the other sides have no network of their own either."""
+        self._running.append(_SOURCE)
+        options = ("--name", _SOURCE, "--net", "host", "--cwd", "/")
+        self._chrek("run", *options, "--", *workload.argv)
+
+    def checkpoint(self) -> Checkpointed:
+        """`chrek checkpoint`: hashes and syncs the checkpoint, too."""
+        self._stored = True
+        seconds, printed = self._timed("checkpoint", _SOURCE, "--as", _CHECKPOINT, "--json")
+        made: dict[str, Any] = json.loads(printed)
+        return Checkpointed(seconds, made["frozen_seconds"], made["phases"])
+
+    def end_source(self) -> None:
+        """`chrek stop` without a grace."""
+        self._stop(_SOURCE)
+
+    def restore(self) -> Restored:
+        """`chrek restore`: makes a container and restores into it."""
+        self._running.append(_REPLICA)
+        options = ("--name", _REPLICA, "--on-failure", "fail", "--json")
+        seconds, printed = self._timed("restore", _CHECKPOINT, *options)
+        result: dict[str, Any] = json.loads(printed)[0]
+        if not result["restored"]:
+            raise SideFailedError(f"not restored: {result['message']}")
+        return Restored(seconds, result["phases"], result["seconds"])
+
+    def discard(self) -> None:
+        """Stop both containers, delete the checkpoint."""
+        for name in list(self._running):
+            self._stop(name)
+        if self._stored:
+            self._stored = False
+            self._chrek("rm", _CHECKPOINT)
+
+    def close(self) -> None:
+        """Stop whatever its root knows, also after a command that was killed."""
+        for container in json.loads(self._chrek("ps", "--json")):
+            self._chrek("stop", "--time", "0", container["name"])
+
+    def _stop(self, name: str) -> None:
+        if name in self._running:
+            self._running.remove(name)
+            self._chrek("stop", "--time", "0", name)
+
+    def _argv(self, words: tuple[str, ...]) -> list[str]:
+        return [sys.executable, "-m", "chrek.cli.main", "--root", str(self._root), *words]
+
+    def _chrek(self, *words: str) -> str:
+        return commands.output(self._argv(words), env=_environment())
+
+    def _timed(self, *words: str) -> tuple[float, str]:
+        return commands.timed(self._argv(words), env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "CHREK_ROOT"}
