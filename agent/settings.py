@@ -7,13 +7,16 @@ from pathlib import Path
 from chrek.errors import UsageError
 
 TEST_SHIM = "CHREK_TEST_PRLIMIT_SHIM"
+FILES_LIMIT = "CHREK_FILES_LIMIT_MIB"
+_FILES_LIMIT_MIB = "2048"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """root: state of containers. claim: where checkpoints live. scratch: a tmpfs directory for
     what a restore prepares. files_limit_bytes: most that a container may have written to be
-    captured. restore_timeout_seconds: then the placeholder starts cold. test_shim: only for
+    captured. restore_timeout_seconds: then the placeholder starts cold. first_word_seconds: so
+    long chrek-init waits to hear that a restore begins. test_shim: only for
     tests on machines without CAP_SYS_RESOURCE: a library that CRIU preloads (tests/shim).
     """
 
@@ -23,6 +26,7 @@ class Settings:
     namespace: str = "default"
     files_limit_bytes: int = 2 << 30
     restore_timeout_seconds: float = 300.0
+    first_word_seconds: float = 15.0
     test_shim: str | None = None
 
     @property
@@ -35,6 +39,12 @@ def from_environment(root: Path) -> Settings:
     """Settings with their defaults below `root`; raises UsageError."""
     if not root.is_absolute():
         raise UsageError(f"--root {root} is not an absolute path")
+    limit = os.environ.get(FILES_LIMIT, _FILES_LIMIT_MIB)
+    if not limit.isdigit():
+        raise UsageError(f"{FILES_LIMIT}={limit} is not a number of MiB")
     return Settings(
-        root=root, claim=root / "checkpoints", test_shim=os.environ.get(TEST_SHIM) or None
+        root=root,
+        claim=root / "checkpoints",
+        files_limit_bytes=int(limit) << 20,
+        test_shim=os.environ.get(TEST_SHIM) or None,
     )

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from agent.criu import bundle as bundles
 from agent.criu.bundle import Bundle
-from bench import machine, measure, report, rows, workload
+from bench import machine, measure, quiet, report, rows, workload
 from bench.bare import Bare
 from bench.chrek_side import Chrek
 from bench.failures import SideFailedError, UnavailableError
@@ -80,8 +80,11 @@ def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
         stack.callback(_undisturbed)
         facts = machine.facts(bundle, work)
         facts |= {side.name: side.version for side in sides if side.name == "podman"}
-        console.print(report.machine(facts, asked.rounds))
-        results = measure.measured(sides, sizes, asked.rounds, workload.installed(work))
+        with quiet.pressure() as pressure:
+            results = measure.measured(sides, sizes, asked.rounds, workload.installed(work))
+        if pressure.share is not None:
+            facts["time_with_a_queue_for_cores"] = f"{pressure.share:.0%}"
+    console.print(report.machine(facts, asked.rounds), soft_wrap=True)
     console.print(report.tables(results, absent, sizes))
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     found = rows.rows(results, absent, sizes, facts)

@@ -42,7 +42,7 @@ class Chrek:
         return Checkpointed(seconds, made["frozen_seconds"], made["phases"])
 
     def end_source(self) -> None:
-        """`chrek stop` without a grace."""
+        """`chrek stop`."""
         self._stop(_SOURCE)
 
     def restore(self) -> Restored:
@@ -57,21 +57,23 @@ class Chrek:
 
     def discard(self) -> None:
         """Stop both containers, delete the checkpoint."""
-        for name in list(self._running):
-            self._stop(name)
-        if self._stored:
-            self._stored = False
-            self._chrek("rm", _CHECKPOINT)
+        try:
+            for name in list(self._running):
+                self._stop(name)
+        finally:
+            if self._stored:
+                self._stored = False
+                self._chrek("rm", _CHECKPOINT)
 
     def close(self) -> None:
         """Stop whatever its root knows, also after a command that was killed."""
         for container in json.loads(self._chrek("ps", "--json")):
-            self._chrek("stop", "--time", "0", container["name"])
+            self._chrek("stop", container["name"])
 
     def _stop(self, name: str) -> None:
         if name in self._running:
             self._running.remove(name)
-            self._chrek("stop", "--time", "0", name)
+            self._chrek("stop", name)
 
     def _argv(self, words: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-m", "chrek.cli.main", "--root", str(self._root), *words]

@@ -1,11 +1,10 @@
 """One sample: checkpoint a fresh service on one side, kill it, restore it, compare its memory."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import workload
+from bench import quiet, workload
 from bench.failures import SideFailedError
 from bench.side import Checkpointed, Restored, Side
 
@@ -33,10 +32,10 @@ def sample(side: Side, size_bytes: int, program: Path) -> Sample:
     try:
         side.start(service)
         before = service.digest()
-        os.sync()  # what others wrote is not to be written while this is measured
+        quiet.wait()
         checkpointed = side.checkpoint()
         side.end_source()
-        os.sync()
+        quiet.wait()
         with workload.first_answer(service) as answer:
             restored = side.restore()
         if answer.seconds is None:

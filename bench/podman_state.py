@@ -29,13 +29,16 @@ class Outside:
                 continue
             if _CGROUPS in place.parents:
                 _remove_empty(place)
-            else:
+            elif place.is_dir():
                 shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
 
 
 def _places() -> Iterator[Path]:
     yield _CACHE / "cache"
     yield _CACHE
+    yield from (Path("/run/criu.kdat"), Path("/run/criu.kdat.tmp"))
     yield _CGROUPS / _PARENT
     if _CGROUPS.is_dir():
         yield from (hierarchy / _PARENT for hierarchy in _CGROUPS.iterdir())

@@ -41,7 +41,7 @@ def machine(facts: Mapping[str, object], rounds: int) -> Text:
 
 def width(console: Console) -> int:
     """Wide enough for a row on one line, also into a file."""
-    return max(console.width, 110)
+    return max(console.width, 130)
 
 
 def _compared(found: Mapping[str, Measured], size: int) -> Table:
@@ -49,9 +49,9 @@ def _compared(found: Mapping[str, Measured], size: int) -> Table:
     table = _empty(f"{size >> 20} MiB of random memory")
     others = [name for name in found if name != _BASE]
     for name in found:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for name in others:
-        table.add_column(f"{name}\n/ {_BASE}", justify="right")
+        table.add_column(f"{name}\n/ {_BASE}", justify="right", no_wrap=True)
     for label, metric in figures.COMPARED.items():
         spreads = {name: _spread(measured, metric) for name, measured in found.items()}
         cells = [_cell(spread) for spread in spreads.values()]
@@ -62,7 +62,7 @@ def _compared(found: Mapping[str, Measured], size: int) -> Table:
 
 def _inside(measured: Measured, size: int) -> Table:
     table = _empty(f"inside chrek's restore, {size >> 20} MiB")
-    table.add_column("seconds by part", justify="right")
+    table.add_column("", justify="right")
     for label, metric in figures.RESTORE_PARTS.items():
         table.add_row(label, _cell(_spread(measured, metric)))
     phases = figures.medians([sample.restored.phases for sample in measured.samples])
@@ -107,7 +107,7 @@ def _explained(found: Mapping[str, Measured]) -> list[Text]:
 
 def _empty(title: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     return table
 
 

@@ -91,6 +91,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             manifest = await asyncio.to_thread(checkpoints.load, work.path)
             await words.reachable(target)
             await asyncio.to_thread(compare, manifest, target)
+            await stack.enter_async_context(words.restoring(target))
         with phase("verify"):
             stack.callback(shutil.rmtree, work.scratch, ignore_errors=True)
             directory = stack.enter_context(checkpoints.opened(work.path))
@@ -98,7 +99,6 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             prepared = await stack.enter_async_context(
                 prepare(manifest, directory, work.scratch, work.means.bundle, own)
             )
-        await stack.enter_async_context(words.restoring(target))
         with phase("enter"):
             streams = stack.enter_context(stdio.inherited(manifest.facts.stdio, target))
             criu = await _enter(work, inside, manifest, prepared, streams)

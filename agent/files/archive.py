@@ -150,7 +150,7 @@ class Archive:
             if self._copied_bytes > self.limit_bytes:
                 raise FilesTooLargeError(
                     f"the container wrote more than {self.limit_bytes >> 20} MiB of files",
-                    hint="Write less into the container's root and tmpfs, or raise the limit",
+                    hint="Write less into its root and tmpfs, or raise CHREK_FILES_LIMIT_MIB",
                 )
             self._tar.addfile(entry, cast(IO[bytes], _Exactly(file, entry.size)))
 

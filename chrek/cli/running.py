@@ -14,14 +14,13 @@ from chrek.cli.request import run_spec
 from chrek.errors import ChrekError
 
 _LOG_POLL_SECONDS = 0.1
-_WAIT_SECONDS = 10.0
 
 
 async def run(machine: Machine, asked: argparse.Namespace) -> int:
     """Start a container and its command."""
     spec = run_spec(asked)
     target = await asyncio.to_thread(
-        machine.containers.start, asked.name, spec, wait_seconds=_WAIT_SECONDS
+        machine.containers.start, asked.name, spec, wait_seconds=machine.settings.first_word_seconds
     )
     try:
         await words.cold(target, "started by chrek run")

@@ -86,7 +86,7 @@ async def _replica(
         machine.containers.start,
         name,
         spec,
-        wait_seconds=machine.settings.restore_timeout_seconds,
+        wait_seconds=machine.settings.first_word_seconds,
         restored_from=f"{found.id}/{found.variant}",
     )
     container_seconds = time.monotonic() - started

@@ -147,7 +147,9 @@ def _weights() -> Path:
 
 async def _start_cold(machine: Machine, spec: RunSpec) -> tuple[float, Answer]:
     started = time.monotonic()
-    target = await asyncio.to_thread(machine.containers.start, "source", spec, wait_seconds=10)
+    target = await asyncio.to_thread(
+        machine.containers.start, "source", spec, wait_seconds=machine.settings.first_word_seconds
+    )
     await words.cold(target, "started by the demo")
     first = await client.ready(_address(machine, "source"), _COLD_SECONDS)
     return time.monotonic() - started, first
@@ -172,7 +174,7 @@ async def _restore(machine: Machine, stored: Stored, spec: RunSpec, name: str) -
             machine.containers.start,
             name,
             spec,
-            wait_seconds=machine.settings.restore_timeout_seconds,
+            wait_seconds=machine.settings.first_word_seconds,
             restored_from=f"{stored.manifest.id}/{stored.manifest.variant}",
         )
         phases["container"] = time.monotonic() - started

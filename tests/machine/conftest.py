@@ -184,7 +184,9 @@ def chrek(shim: str | None) -> Iterator[Chrek]:
         containers = Containers(root)
         for container in containers.list():
             containers.stop(container.name, grace_seconds=2)
-        mounted = [line for line in Path("/proc/mounts").read_text().splitlines() if str(root) in line]
+        mounted = [
+            line for line in Path("/proc/mounts").read_text().splitlines() if str(root) in line
+        ]
         shutil.rmtree(root, ignore_errors=True)
     assert not mounted
     assert not left

@@ -67,7 +67,7 @@ class Containers:
         wait_seconds: how long chrek-init waits for the agent's word before a cold start.
         """
         places = self._claim(name)
-        waiting = [f"{CHREK_DIR}/chrek-init", "wait", "--timeout", f"{wait_seconds:g}", "--"]
+        waiting = [f"{CHREK_DIR}/chrek-init", "wait", "--timeout", f"{wait_seconds:.3f}", "--"]
         entry = Entry(name, spec, [*waiting, *spec.argv], name, restored_from)
         binary.install(places.chrek_dir)
         places.chrek_dir.chmod(0o777)  # as an emptyDir: the container's user writes there
