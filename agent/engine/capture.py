@@ -62,7 +62,7 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
     """Checkpoint a running container, which runs on; what was published. Raises ChrekError."""
     target, settings = asked.target, means.settings
     with recording() as seconds, contextlib.ExitStack() as stack:
-        async with Inside() as inside:
+        async with entering.entered(target) as inside:
             with phase("inspect"):
                 sources = roots.of(target.init)
                 inspected = await asyncio.to_thread(inspect.inspect, target, means.bundle, sources)

@@ -2,12 +2,15 @@
 names."""
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from agent.engine.means import Means
 from agent.inside.child import CRIUProcess, Inside, bundle_tree
 from agent.inside.wire import Request
 from agent.runtime.target import Target
+from chrek.errors import ChrekError, EnterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,24 @@ class Entry:
     last_pid: int = 0
     large: dict[str, int] = field(default_factory=dict)
     stdio: dict[str, int] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def entered(target: Target) -> AsyncIterator[Inside]:
+    """An inside process for `target`. Should it break off, what it had attached is taken away."""
+    broken = False
+    async with Inside() as inside:
+        try:
+            yield inside
+        except EnterError:
+            broken = True
+            raise
+        finally:
+            await inside.close()
+            if broken:
+                # Best effort: the error that is under way tells more than one of this.
+                with suppress(ChrekError):
+                    await clean(target)
 
 
 async def dump(inside: Inside, target: Target, means: Means, entry: Entry) -> CRIUProcess:

@@ -85,7 +85,7 @@ async def start_cold(target: Target, why: ChrekError) -> None:
 
 async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
     target, settings = work.target, work.means.settings
-    async with Inside() as inside, contextlib.AsyncExitStack() as stack:
+    async with entering.entered(target) as inside, contextlib.AsyncExitStack() as stack:
         stack.enter_context(operations.recorded(settings, "restore", target, [work.scratch]))
         with phase("compare"):
             manifest = await asyncio.to_thread(checkpoints.load, work.path)

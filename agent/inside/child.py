@@ -63,11 +63,14 @@ class Inside:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up and see the process end; nothing the second time."""
         if self._channel is not None:
             self._channel.close()
-        if self._process is None:
-            return
-        await asyncio.shield(_awaited(self._process))
+        if self._process is not None:
+            await asyncio.shield(_awaited(self._process))
 
     async def start_criu(
         self, request: wire.Request, descriptors: list[int], *, timeout_seconds: float = 20.0
