@@ -28,7 +28,7 @@ from agent.store.checkpoints import Checkpoints, Stored
 from chrek import manifest as manifests
 from chrek.errors import ChrekError, DumpError, StorageError
 from chrek.ids import CheckpointID, Variant
-from chrek.manifest import Facts, Manifest
+from chrek.manifest import Facts, Manifest, StoredFile
 from chrek.names import CRIU_DIR, FILES_ARCHIVE, FORMAT_VERSION, MANIFEST
 from chrek.phases import phase, recording
 
@@ -77,8 +77,9 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
                     await asyncio.to_thread(archive.copy)
                 await _dump(work, inside, archive)
         with phase("pack"):
-            manifest = await asyncio.to_thread(_pack, work, store.namespace, variant, seconds)
+            packed = await asyncio.to_thread(_pack, work)
         with phase("publish"):
+            manifest = _manifest(work, packed, store.namespace, variant, seconds)
             place = await asyncio.to_thread(
                 store.publish, work.staged, variant, replace=asked.replace
             )
@@ -141,31 +142,49 @@ def _explained(error: CRIUFailedError, work: _Work) -> ChrekError:
     return DumpError(f"{name} could not be dumped and runs on: {told}", hint=kept)
 
 
-def _pack(work: _Work, namespace: str, variant: Variant, seconds: dict[str, float]) -> Manifest:
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """What packing found. frozen_seconds: as CRIU measured it."""
+
+    facts: Facts
+    files: list[StoredFile]
+    frozen_seconds: float
+
+
+def _pack(work: _Work) -> _Packed:
     facts = _complete(work)
-    name = work.asked.target.name
     try:
         reaper = f"/proc/{work.inspected.root.host_pid}/exe"
         shutil.copyfile(reaper, work.staged / facts.reaper)
-        measured = (work.images / "stats-dump").read_bytes()
-        statistics = images.statistics(work.means.bundle, measured)
-        manifest = Manifest(
-            format=FORMAT_VERSION,
-            id=work.asked.identifier,
-            variant=variant,
-            namespace=namespace,
-            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            chrek=chrek.__version__,
-            source=name,
-            facts=facts,
-            files=checkpoints.table(work.staged),
-            phases=dict(seconds),
-            frozen_seconds=statistics.freezing_seconds + statistics.frozen_seconds,
-            spec=work.asked.target.spec,
-        )
+        measured = images.statistics(work.means.bundle, (work.images / "stats-dump").read_bytes())
+        files = checkpoints.table(work.staged)
+    except OSError as error:
+        name = work.asked.target.name
+        raise StorageError(f"packing the checkpoint of {name}: {error}") from error
+    return _Packed(facts, files, measured.freezing_seconds + measured.frozen_seconds)
+
+
+def _manifest(
+    work: _Work, packed: _Packed, namespace: str, variant: Variant, seconds: dict[str, float]
+) -> Manifest:
+    manifest = Manifest(
+        format=FORMAT_VERSION,
+        id=work.asked.identifier,
+        variant=variant,
+        namespace=namespace,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        chrek=chrek.__version__,
+        source=work.asked.target.name,
+        facts=packed.facts,
+        files=packed.files,
+        phases=dict(seconds),
+        frozen_seconds=packed.frozen_seconds,
+        spec=work.asked.target.spec,
+    )
+    try:
         (work.staged / MANIFEST).write_bytes(manifests.encode(manifest))
     except OSError as error:
-        raise StorageError(f"packing the checkpoint of {name}: {error}") from error
+        raise StorageError(f"writing the manifest of {work.asked.identifier}: {error}") from error
     return manifest
 
 

@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+from agent.runtime.runc.spec import sees
 from chrek.errors import UsageError
 from chrek.runspec import RunSpec, Volume
 
@@ -90,15 +91,13 @@ def _seccomp(path: Path | None) -> dict[str, object] | None:
 
 
 def _visible(cwd: Path, volumes: list[Volume]) -> None:
-    """The container sees the root file system of this machine and its volumes, nothing else."""
-    if any(cwd.is_relative_to(volume.target) for volume in volumes):
-        return
     try:
-        same = cwd.stat().st_dev == Path("/").stat().st_dev
+        visible = sees(cwd, volumes)
     except OSError as error:
         raise UsageError(f"--cwd {cwd}: {error.strerror}") from error
-    if not same:
+    if not visible:
         raise UsageError(
-            f"{cwd} is not on this machine's root file system, so a container does not see it",
+            f"a container does not see {cwd}: it has the machine's root file system and a /tmp and "
+            "/run of its own",
             hint=f"Add --volume {cwd}:{cwd}, or choose a --cwd",
         )

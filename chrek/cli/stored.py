@@ -26,11 +26,10 @@ _MOST_REPLICAS = 256
 
 async def checkpoint(machine: Machine, asked: argparse.Namespace) -> int:
     """Capture a running container."""
+    named = ids.checkpoint_id(asked.identifier) if asked.identifier else None
     target = machine.containers.target(asked.name)
     assert target.spec is not None
-    identifier = (
-        ids.checkpoint_id(asked.identifier) if asked.identifier else identity.of_spec(target.spec)
-    )
+    identifier = named or identity.of_spec(target.spec)
     stored = await capture(
         Capture(target, identifier, replace=asked.replace),
         store=machine.store,

@@ -18,12 +18,13 @@ from agent.engine.capture import Capture, capture
 from agent.engine.restore import restore
 from agent.init import words
 from agent.machine.check import answers
+from agent.runtime.runc.spec import sees
 from agent.store.checkpoints import Stored
 from chrek.cli import output
 from chrek.cli.machine import Machine, open_machine
 from chrek.demo import client
 from chrek.demo.client import Answer, Gaps
-from chrek.errors import ChrekError, MachineError
+from chrek.errors import ChrekError, MachineError, RuntimeFailedError
 from chrek.ids import CheckpointID
 from chrek.runspec import RunSpec, Volume
 
@@ -121,14 +122,12 @@ def _spec() -> RunSpec:
         argv=[sys.executable, str(_SERVICE), str(_weights()), str(client.PORT)],
         env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
         cwd="/",
-        volumes=[Volume(str(path), str(path), read_only=True) for path in sorted(_outside(needed))],
+        volumes=[
+            Volume(str(path), str(path), read_only=True)
+            for path in sorted(needed)
+            if not sees(path, [])
+        ],
     )
-
-
-def _outside(paths: set[Path]) -> set[Path]:
-    """Those of `paths` that a container over the host's root would not see."""
-    root = Path("/").stat().st_dev
-    return {path for path in paths if path.stat().st_dev != root}
 
 
 def _weights() -> Path:
@@ -151,7 +150,7 @@ async def _start_cold(machine: Machine, spec: RunSpec) -> tuple[float, Answer]:
         machine.containers.start, "source", spec, wait_seconds=machine.settings.first_word_seconds
     )
     await words.cold(target, "started by the demo")
-    first = await client.ready(_address(machine, "source"), _COLD_SECONDS)
+    first = await _ready(machine, "source", _COLD_SECONDS)
     return time.monotonic() - started, first
 
 
@@ -181,11 +180,23 @@ async def _restore(machine: Machine, stored: Stored, spec: RunSpec, name: str) -
         restored = await restore(target, stored.path, means=machine.means())
         phases |= restored.phases
         done = time.monotonic()
-        answer = await client.ready(_address(machine, name), _WARM_SECONDS)
+        answer = await _ready(machine, name, _WARM_SECONDS)
         phases["first answer"] = time.monotonic() - done
     except ChrekError as error:
         return Replica(name, time.monotonic() - started, phases, None, str(error))
     return Replica(name, time.monotonic() - started, phases, answer)
+
+
+async def _ready(machine: Machine, name: str, timeout_seconds: float) -> Answer:
+    """The first answer of a container's service; its log when it ends instead."""
+    log = machine.containers.places(name).log
+
+    def runs() -> None:
+        if machine.containers.describe(name).state != "running":
+            said = log.read_text(errors="replace").strip() if log.exists() else "nothing"
+            raise RuntimeFailedError(f"{name} ended; its log says: {said[-400:]}")
+
+    return await client.ready(_address(machine, name), timeout_seconds, runs)
 
 
 def _address(machine: Machine, name: str) -> str:

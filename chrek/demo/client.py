@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -55,14 +55,16 @@ class Gaps:
             self._more.notify_all()
 
 
-async def ready(address: str, timeout_seconds: float) -> Answer:
-    """The first answer of the service at `address`; raises NoAnswerError."""
+async def ready(address: str, timeout_seconds: float, runs: Callable[[], None]) -> Answer:
+    """The first answer of the service at `address`; raises NoAnswerError, or what `runs` raises
+    once there is nothing more to wait for."""
     deadline = time.monotonic() + timeout_seconds
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline:
             try:
                 return await _ask(session, address)
             except (aiohttp.ClientError, TimeoutError):
+                runs()
                 await asyncio.sleep(_POLL_SECONDS)
     raise NoAnswerError(f"the service at {address}:{PORT} gave no answer", hint="See its log")
 

@@ -1,9 +1,10 @@
 """RunSpec -> OCI runtime configuration (opencontainers/runtime-spec v1.0)."""
 
+from pathlib import Path
 from typing import Any
 
 from chrek.names import CHREK_DIR
-from chrek.runspec import RunSpec
+from chrek.runspec import RunSpec, Volume
 
 # The set that Docker and containerd give to a container that asks for nothing.
 _CAPABILITIES = (
@@ -74,6 +75,16 @@ _MASKED = (
     "/sys/firmware",
 )
 _READ_ONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def sees(path: Path, volumes: list[Volume]) -> bool:
+    """Whether a container sees what this machine has at `path`: it is on the root file system,
+    below no mount of the container's own, or in a volume."""
+    if any(path.is_relative_to(volume.target) for volume in volumes):
+        return True
+    if any(path.is_relative_to(mount["destination"]) for mount in _MOUNTS):
+        return False
+    return path.stat().st_dev == Path("/").stat().st_dev
 
 
 def configuration(
