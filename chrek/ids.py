@@ -24,13 +24,18 @@ _VARIANT = re.compile(r"[0-9a-f]{16}")
 
 def label(text: str, what: str) -> str:
     """`text`, if it is a DNS label (RFC 1123); raises UsageError naming `what`."""
-    if not _LABEL.fullmatch(text):
+    if not is_label(text):
         shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
         raise UsageError(
             f"{what} {shown!r} is not a DNS label",
             hint="Use 1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit",
         )
     return text
+
+
+def is_label(text: str) -> bool:
+    """Whether `text` is a DNS label."""
+    return _LABEL.fullmatch(text) is not None
 
 
 def checkpoint_id(text: str) -> CheckpointID:

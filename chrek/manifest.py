@@ -17,11 +17,11 @@ MAX_BYTES: Final = 16 << 20
 
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Pid = Annotated[int, msgspec.Meta(ge=1, le=1 << 22)]
-Digest = Annotated[str, msgspec.Meta(pattern=r"^blake3:[0-9a-f]{64}$")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^blake3:[0-9a-f]{64}\Z")]
 FileName = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(criu/[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}|files\.tar\.zst|reaper-[0-9a-f]{16})$"
+        pattern=r"^(criu/[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}|files\.tar\.zst|reaper-[0-9a-f]{16})\Z"
     ),
 ]
 
@@ -85,7 +85,7 @@ class Facts(_Model, frozen=True):
     kernel: str
     criu: str
     chrek_init: str
-    reaper: Annotated[str, msgspec.Meta(pattern=r"^reaper-[0-9a-f]{16}$")]
+    reaper: Annotated[str, msgspec.Meta(pattern=r"^reaper-[0-9a-f]{16}\Z")]
     hostname: str
     uid: Size
     gid: Size
@@ -151,7 +151,7 @@ def decode(content: bytes) -> Manifest:
                 hint="Use a newer chrek" if number > FORMAT_VERSION else "Capture it again",
             )
         return reader(content)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedError(f"manifest.json is not a manifest: {error}") from error
     except RecursionError as error:
         raise DamagedError("manifest.json is nested too deeply") from error

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from agent.criu.bundle import Bundle, messages
 from chrek.errors import AddressError, DamagedError
 from chrek.manifest import AddressFact
@@ -33,7 +35,9 @@ class Statistics:
 def statistics(bundle: Bundle, content: bytes) -> Statistics:
     """Read `stats-dump`."""
     message = messages(bundle.path, "stats_pb2").stats_entry
-    entry = next(iter(_entries(content, message)))
+    entry = next(_entries(content, message), None)
+    if entry is None:
+        raise DamagedError("CRIU's statistics are empty")
     return Statistics(
         freezing_seconds=entry.dump.freezing_time / 1e6,
         frozen_seconds=entry.dump.frozen_time / 1e6,
@@ -58,8 +62,10 @@ def rebound(
     The address of the same interface and family stands in; raises AddressError where there is
     none. Sockets bound to any other address (wildcard, loopback) stay as they are.
     """
-    message = messages(bundle.path, "fdinfo_pb2").file_entry
     replaced = _replacements(source, target)
+    if not replaced:
+        return content
+    message = messages(bundle.path, "fdinfo_pb2").file_entry
     entries = list(_entries(content, message))
     changed = False
     for entry in entries:
@@ -121,7 +127,7 @@ def _entries(content: bytes, message: Any) -> Iterator[Any]:
             if len(piece) != size:
                 raise DamagedError("an image of CRIU's is cut off")
             yield message.FromString(piece)
-        except (struct.error, ValueError) as error:
+        except (struct.error, ValueError, DecodeError) as error:
             raise DamagedError(f"an image of CRIU's cannot be read: {error}") from error
         offset += 4 + size
 

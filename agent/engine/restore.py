@@ -85,7 +85,9 @@ async def start_cold(target: Target, why: ChrekError) -> None:
 
 async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
     target, settings = work.target, work.means.settings
-    async with entering.entered(target) as inside, contextlib.AsyncExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
+        with phase("enter"):
+            inside = await stack.enter_async_context(entering.entered(target))
         stack.enter_context(operations.recorded(settings, "restore", target, [work.scratch]))
         with phase("compare"):
             manifest = await asyncio.to_thread(checkpoints.load, work.path)

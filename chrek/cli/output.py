@@ -6,10 +6,9 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
+_WIDTH = 200
+"""Of tables that go into a file or another program."""
 
 
 def as_json(value: object) -> None:
@@ -20,12 +19,17 @@ def as_json(value: object) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A plain table; only its head when there are no rows."""
+    # Imported here: half of the commands print no table, and it takes 25 ms.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
         shown.add_row(*row)
-    console.print(shown)
+    wide = None if sys.stdout.isatty() else _WIDTH
+    Console(highlight=False, width=wide).print(shown)
 
 
 def size(count_bytes: float) -> str:

@@ -221,6 +221,17 @@ def test_the_container_cannot_give_it_plugins(container: Container, sleeper: int
     assert "evil.so" not in by_default.stdout + by_default.stderr
 
 
+@needs_root
+def test_the_container_cannot_tell_it_what_the_kernel_can_do(
+    container: Container, sleeper: int
+) -> None:
+    container.files["/run/criu.kdat"] = "x" * 4096
+    dump = [f"{PREFIX}/bin/criu", "dump", "-t", str(sleeper), "-D", "/images", "-v4"]
+    said = container.run(*dump)
+    assert "/run/criu.kdat" not in said.stdout + said.stderr
+    assert "kdat" in said.stdout + said.stderr  # it says that it has no cache
+
+
 # ---- building it -----------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -20,7 +21,13 @@ from agent.runtime.runc import network
 from agent.runtime.runc.places import Ended, Entry, Places, Started, boot_id
 from agent.runtime.target import Target
 from chrek import ids
-from chrek.errors import ExistsError, MachineError, NotFoundError, RuntimeFailedError
+from chrek.errors import (
+    ExistsError,
+    MachineError,
+    NotFoundError,
+    RuntimeFailedError,
+    TargetGoneError,
+)
 from chrek.ids import HostPID
 from chrek.names import CHREK_DIR
 from chrek.runspec import RunSpec
@@ -28,6 +35,7 @@ from chrek.runspec import RunSpec
 _T = TypeVar("_T")
 State = Literal["starting", "running", "exited", "lost"]
 _POLL_SECONDS = 0.02
+_KILL_SECONDS = 30.0
 _REPOSITORY = Path(__file__).resolve().parents[3]
 
 
@@ -112,10 +120,13 @@ class Containers:
         places = self.places(name)
         described = self.describe(name)
         if described.state == "running":
-            self.signal(name, signal.SIGTERM)
+            # Either may find that it has just ended by itself.
+            with suppress(NotFoundError, TargetGoneError):
+                self.signal(name, signal.SIGTERM)
             if not self._wait_gone(places, grace_seconds):
-                self.signal(name, signal.SIGKILL)
-                self._wait_gone(places, grace_seconds=30)
+                with suppress(NotFoundError, TargetGoneError):
+                    self.signal(name, signal.SIGKILL)
+                self._wait_gone(places, _KILL_SECONDS)
         ended = _decoded(places.ended, Ended)
         self._remove(places)
         return ended.status if ended else None
