@@ -1,5 +1,6 @@
 """Settings of the engine on one machine, validated once."""
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from chrek.errors import UsageError
 TEST_SHIM = "CHREK_TEST_PRLIMIT_SHIM"
 FILES_LIMIT = "CHREK_FILES_LIMIT_MIB"
 _FILES_LIMIT_MIB = "2048"
+_SCRATCH = Path("/run/chrek/scratch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Settings:
 
     root: Path
     claim: Path
-    scratch: Path = Path("/run/chrek/scratch")
+    scratch: Path
     namespace: str = "default"
     files_limit_bytes: int = 2 << 30
     restore_timeout_seconds: float = 300.0
@@ -35,6 +37,11 @@ class Settings:
         return self.root / "logs"
 
 
+def mark(root: Path) -> str:
+    """8 hex characters that tell what belongs to `root` from what belongs to another."""
+    return hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+
+
 def from_environment(root: Path) -> Settings:
     """Settings with their defaults below `root`; raises UsageError."""
     if not root.is_absolute():
@@ -45,6 +52,7 @@ def from_environment(root: Path) -> Settings:
     return Settings(
         root=root,
         claim=root / "checkpoints",
+        scratch=_SCRATCH / mark(root),
         files_limit_bytes=int(limit) << 20,
         test_shim=os.environ.get(TEST_SHIM) or None,
     )

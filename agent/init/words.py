@@ -8,7 +8,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 from agent.kernel import calls, process
@@ -23,16 +23,21 @@ _REPEAT_SECONDS = 1.0
 _ANSWER_SECONDS = 3.0
 _POLL_SECONDS = 0.002
 _PREFIX = "chrek:"
+_TORN_READS = 1000
 
 
 def state(target: Target) -> State:
     """What chrek-init in `target` is doing; raises NotWrappedError when PID 1 is not it."""
-    name = process.comm(target.init)
-    if name is None or not target.alive():
-        raise TargetGoneError(f"container {target.name} has ended")
-    word = name.removeprefix(_PREFIX)
-    if name.startswith(_PREFIX) and word in ("waiting", "restoring", "running"):
-        return word  # type: ignore[return-value]
+    for _ in range(_TORN_READS):
+        name = process.comm(target.init)
+        if name is None or not target.alive():
+            raise TargetGoneError(f"container {target.name} has ended")
+        word = name.removeprefix(_PREFIX)
+        if name.startswith(_PREFIX) and word in ("waiting", "restoring", "running"):
+            return word  # type: ignore[return-value]
+        if not name.startswith(_PREFIX):
+            break
+        # The kernel (6.18) reads a name without a lock while it is being changed: "wastori".
     raise NotWrappedError(
         f"PID 1 of container {target.name} is {name!r}, not chrek-init",
         hint="Only a container that was started through chrek can be checkpointed or restored",
@@ -106,7 +111,8 @@ async def cold(target: Target, why: str) -> None:
     await reachable(target)
     if state(target) != "running":
         tell(target, f"cold {_one_line(why)}")
-        await awaited(target, "running", after="cold")
+        with suppress(TargetGoneError):  # a short command has run and ended
+            await awaited(target, "running", after="cold")
 
 
 @asynccontextmanager

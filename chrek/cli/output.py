@@ -21,15 +21,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A plain table; only its head when there are no rows."""
     # Imported here: half of the commands print no table, and it takes 25 ms.
     from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         shown.add_column(column, overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(escape, row))
     wide = None if sys.stdout.isatty() else _WIDTH
-    Console(highlight=False, width=wide).print(shown)
+    Console(highlight=False, emoji=False, width=wide).print(shown)
 
 
 def size(count_bytes: float) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from agent import settings
 from agent.kernel import process
 from agent.runtime.runc.containers import Containers
 
@@ -197,7 +198,7 @@ def leftovers(root: Path) -> list[str]:
     """Staging, scratch and operation records that nobody owns any more."""
     left = [str(path) for path in root.glob("checkpoints/*/*/.*")]
     left += [str(path) for path in root.glob("operations/*.json")]
-    left += [str(path) for path in Path("/run/chrek/scratch").glob("*")]
+    left += [str(path) for path in settings.from_environment(root).scratch.glob("*")]
     return left
 
 

@@ -1,12 +1,11 @@
 """Where containers of one machine keep their things, and the files' forms."""
 
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from agent.settings import mark
 from chrek.runspec import RunSpec
 
 DEFAULT_ROOT = Path("/var/lib/chrek")
@@ -99,8 +98,7 @@ class Places:
     @property
     def container(self) -> str:
         """runc's id: unique on the machine, also between two roots."""
-        mark = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:8]
-        return f"chrek-{mark}-{self.name}"
+        return f"chrek-{mark(self.root)}-{self.name}"
 
 
 def boot_id() -> str:
