@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,10 @@ class Settings:
     first_word_seconds: float = 15.0
     test_shim: str | None = None
 
+    def new_scratch(self) -> Path:
+        """A new place for one restore, not yet made."""
+        return self.scratch / f"{mark(self.root)}-{uuid.uuid4().hex}"
+
     @property
     def logs(self) -> Path:
         """Where CRIU's log of a failed capture or restore is kept."""
@@ -47,12 +52,12 @@ def from_environment(root: Path) -> Settings:
     if not root.is_absolute():
         raise UsageError(f"--root {root} is not an absolute path")
     limit = os.environ.get(FILES_LIMIT, _FILES_LIMIT_MIB)
-    if not limit.isdigit():
+    if not (limit.isascii() and limit.isdigit()):
         raise UsageError(f"{FILES_LIMIT}={limit} is not a number of MiB")
     return Settings(
         root=root,
         claim=root / "checkpoints",
-        scratch=_SCRATCH / mark(root),
+        scratch=_SCRATCH,
         files_limit_bytes=int(limit) << 20,
         test_shim=os.environ.get(TEST_SHIM) or None,
     )

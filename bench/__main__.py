@@ -42,6 +42,8 @@ def _asked() -> argparse.Namespace:
     asked = parser.parse_args()
     if asked.rounds < 1 or min(asked.sizes) < 1:
         parser.error("sizes and rounds are at least 1")
+    if not asked.work.is_dir():
+        parser.error(f"--work {asked.work} is no directory")
     return asked
 
 
@@ -61,7 +63,7 @@ def _opened(work: Path, bundle: Bundle, stack: ExitStack) -> tuple[list[Side], d
         except (UnavailableError, SideFailedError) as error:
             absent[name] = str(error)
             continue
-        stack.callback(side.close)
+        stack.callback(_closed, side)
         sides.append(side)
     return sides, absent
 
@@ -75,7 +77,6 @@ def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=asked.work))
         )
         work.chmod(0o755)
-        # What ends an interrupted run is not to be interrupted itself; each step is bounded.
         sides, absent = _opened(work, bundle, stack)
         stack.callback(_undisturbed)
         facts = machine.facts(bundle, work)
@@ -93,7 +94,16 @@ def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
     return int(any(measured.failure for measured in results.values()))
 
 
+def _closed(side: Side) -> None:
+    """Whatever one side cannot end, the others are still ended."""
+    try:
+        side.close()
+    except SideFailedError as error:
+        print(f"bench: {side.name} could not be ended: {error}", file=sys.stderr)
+
+
 def _undisturbed() -> None:
+    """What ends a run that was interrupted is not to be interrupted itself; it is bounded."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

@@ -62,7 +62,7 @@ def _compared(found: Mapping[str, Measured], size: int) -> Table:
 
 def _inside(measured: Measured, size: int) -> Table:
     table = _empty(f"inside chrek's restore, {size >> 20} MiB")
-    table.add_column("", justify="right")
+    table.add_column("chrek", justify="right")
     for label, metric in figures.RESTORE_PARTS.items():
         table.add_row(label, _cell(_spread(measured, metric)))
     phases = figures.medians([sample.restored.phases for sample in measured.samples])

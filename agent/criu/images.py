@@ -81,33 +81,42 @@ def rebound(
                 "no address on the same interface",
                 hint="Bind to 0.0.0.0, or give the container the same kind of network",
             )
-        entry.isk.src_addr[:] = _packed(new)
+        entry.isk.src_addr[:] = _packed(entry.isk.family, new)
         changed = True
     return _joined(content, entries) if changed else content
 
 
 def _replacements(source: list[AddressFact], target: list[AddressFact]) -> dict[str, str | None]:
+    """Of several addresses of an interface each gets its own, in their order."""
     replaced: dict[str, str | None] = {}
-    kept = {fact.address for fact in target}
+    kept = {fact.address for fact in source} & {fact.address for fact in target}
+    taken: set[str] = set()
     for fact in source:
         if fact.address in kept:
             continue
         same = [a for a in target if (a.interface, a.family) == (fact.interface, fact.family)]
+        same = [a for a in same if a.address not in kept | taken] or same
         family = [a for a in target if a.family == fact.family]
         if not same and len(family) == 1:
             same = family
         replaced[fact.address] = same[0].address if same else None
+        taken.update(a.address for a in same[:1])
     return replaced
 
 
 def _unpacked(family: int, words: Any) -> str:
     size = 1 if family == socket.AF_INET else 4
     packed = b"".join(struct.pack("<I", word) for word in list(words)[:size])
-    return str(ipaddress.ip_address(packed)) if len(packed) == size * 4 else ""
+    if len(packed) != size * 4:
+        return ""
+    address = ipaddress.ip_address(packed)
+    # A dual-stack socket, as Java makes them, has its IPv4 address mapped: ::ffff:10.0.0.2.
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-def _packed(address: str) -> list[int]:
-    packed = ipaddress.ip_address(address).packed
+def _packed(family: int, address: str) -> list[int]:
+    mapped = family == socket.AF_INET6 and ":" not in address
+    packed = ipaddress.ip_address(f"::ffff:{address}" if mapped else address).packed
     return [word for (word,) in struct.iter_unpack("<I", packed)]
 
 
@@ -126,7 +135,10 @@ def _entries(content: bytes, message: Any) -> Iterator[Any]:
             piece = content[offset + 4 : offset + 4 + size]
             if len(piece) != size:
                 raise DamagedError("an image of CRIU's is cut off")
-            yield message.FromString(piece)
+            entry = message.FromString(piece)
+            if not entry.IsInitialized():
+                raise DamagedError("an image of CRIU's lacks what every entry has")
+            yield entry
         except (struct.error, ValueError, DecodeError) as error:
             raise DamagedError(f"an image of CRIU's cannot be read: {error}") from error
         offset += 4 + size

@@ -78,7 +78,10 @@ def _refuse(target: Target, everything: list[Process], tree: list[Process]) -> N
         if found.tracer:
             raise TracedError(f"{who} is traced by process {found.tracer}", hint="End the debugger")
         if found.terminal:
-            raise TerminalError(f"{who} has a terminal", hint="Run the container without a tty")
+            raise TerminalError(
+                f"{who} has a terminal",
+                hint="One of its own (script, tmux) cannot be captured either",
+            )
         for where in process.descriptor_targets(found.host_pid).values():
             if "[io_uring]" in where:
                 raise IoUringError(

@@ -6,7 +6,6 @@ Whatever fails, nothing of a half-restored tree stays and the placeholder starts
 import asyncio
 import contextlib
 import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +56,7 @@ async def restore(target: Target, path: Path, *, means: Means) -> Restored:
     Raises ChrekError after the placeholder was told to start cold.
     """
     limit_seconds = means.settings.restore_timeout_seconds
-    work = _Work(target, path, means, means.settings.scratch / uuid.uuid4().hex)
+    work = _Work(target, path, means, means.settings.new_scratch())
     try:
         with recording() as seconds:
             async with asyncio.timeout(limit_seconds):

@@ -10,11 +10,12 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from typing import IO, cast
+from urllib.parse import unquote_to_bytes
 
 import zstandard
 
 from agent.files import roots
-from agent.files.archive import MTIME, OPAQUE, XATTR
+from agent.files.archive import END, MTIME, OPAQUE, XATTR, travels
 from agent.kernel import calls
 from chrek.errors import FilesRestoreError, FilesUnsupportedError
 from chrek.manifest import FileRoot
@@ -22,6 +23,7 @@ from chrek.manifest import FileRoot
 _CHUNK_BYTES = 1 << 20
 _HOLE_BYTES = 1 << 16
 _ZEROS = bytes(_HOLE_BYTES)
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _WITHIN = calls.RESOLVE_BENEATH | calls.RESOLVE_NO_SYMLINKS | calls.RESOLVE_NO_XDEV
 
 
@@ -40,17 +42,22 @@ def apply(archive: int, file_roots: list[FileRoot], pid: int) -> None:
         writer = _Writer(opened)
         try:
             tar = stack.enter_context(tarfile.open(mode="r|", fileobj=cast(IO[bytes], stream)))
+            ended = False
             for entry in tar:
-                writer.write(entry, tar)
+                ended = entry.name == END
+                if not ended:
+                    writer.write(entry, tar)
+            if not ended:
+                raise FilesRestoreError("the archive of files is cut off")
             writer.finish()
-        except (tarfile.TarError, zstandard.ZstdError, ValueError) as error:
+        except (tarfile.TarError, zstandard.ZstdError, ValueError, OSError) as error:
             raise FilesRestoreError(f"the archive of files cannot be read: {error}") from error
 
 
 class _Writer:
     def __init__(self, opened: list[int]) -> None:
         self._roots = opened
-        self._times: list[tuple[int, str, int]] = []
+        self._times: dict[tuple[int, str], int] = {}
 
     def write(self, entry: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
         """One entry, whatever stands in its place."""
@@ -58,16 +65,20 @@ class _Writer:
         try:
             with _parent(root, path) as (directory, name):
                 self._place(entry, tar, root, directory, name)
-        except OSError as error:
+        except (OSError, OverflowError, RecursionError) as error:
             raise FilesRestoreError(f"/{path} could not be written: {error}") from error
 
     def finish(self) -> None:
         """Directories get their times last: writing into them changed them."""
-        for root, path, nanoseconds in self._times:
-            with contextlib.suppress(FileNotFoundError), _parent(root, path) as (directory, name):
-                os.utime(
-                    name, ns=(nanoseconds, nanoseconds), dir_fd=directory, follow_symlinks=False
-                )
+        for (root, path), nanoseconds in self._times.items():
+            try:
+                directory = calls.openat2(root, path, _DIRECTORY, resolve=_WITHIN)
+            except OSError:
+                continue  # a later entry put something else there
+            try:
+                os.utime(directory, ns=(nanoseconds, nanoseconds))
+            finally:
+                os.close(directory)
 
     def _split(self, name: str) -> tuple[int, str]:
         number, _, path = name.partition("/")
@@ -83,13 +94,19 @@ class _Writer:
             return
         if entry.isdir():
             self._place_directory(entry, directory, name)
-            self._times.append((root, self._split(entry.name)[1], _mtime(entry)))
+            self._times[root, self._split(entry.name)[1]] = _mtime(entry)
             return
         _remove(directory, name)
         if entry.islnk():
             other_root, other = self._split(entry.linkname)
             with _parent(other_root, other) as (from_directory, from_name):
-                os.link(from_name, name, src_dir_fd=from_directory, dst_dir_fd=directory)
+                os.link(
+                    from_name,
+                    name,
+                    src_dir_fd=from_directory,
+                    dst_dir_fd=directory,
+                    follow_symlinks=False,
+                )
             return
         if entry.issym():
             os.symlink(entry.linkname, name, dir_fd=directory)
@@ -106,6 +123,7 @@ class _Writer:
         os.utime(name, ns=(nanoseconds, nanoseconds), dir_fd=directory, follow_symlinks=False)
 
     def _place_directory(self, entry: tarfile.TarInfo, directory: int, name: str) -> None:
+        _not_mounted(directory, name)
         try:
             is_directory = stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode)
         except FileNotFoundError:
@@ -124,8 +142,7 @@ def _parent(root: int, path: str) -> Iterator[tuple[int, str]]:
     above, _, name = path.rpartition("/")
     if name in ("", ".", ".."):
         raise FilesRestoreError(f"the archive of files has an entry {path[:80]!r}")
-    flags = os.O_RDONLY | os.O_DIRECTORY
-    directory = calls.openat2(root, above or ".", flags, resolve=_WITHIN)
+    directory = calls.openat2(root, above or ".", _DIRECTORY, resolve=_WITHIN)
     try:
         yield directory, name
     finally:
@@ -142,11 +159,18 @@ def _dress(entry: tarfile.TarInfo, directory: int, name: str) -> None:
     if entry.issym():
         return
     os.chmod(name, entry.mode, dir_fd=directory)
-    for key, value in entry.pax_headers.items():
-        if key.startswith(XATTR):
-            content = value.encode("utf-8", "surrogateescape")
-            path = f"/proc/self/fd/{directory}/{name}"
-            os.setxattr(path, key.removeprefix(XATTR), content, follow_symlinks=False)
+    path = f"/proc/self/fd/{directory}/{name}"
+    attributes = {
+        os.fsdecode(unquote_to_bytes(key.removeprefix(XATTR))): value
+        for key, value in entry.pax_headers.items()
+        if key.startswith(XATTR)
+    }
+    for attribute in filter(travels, os.listxattr(path, follow_symlinks=False)):
+        if attribute not in attributes:
+            os.removexattr(path, attribute, follow_symlinks=False)
+    for attribute, value in attributes.items():
+        content = value.encode("utf-8", "surrogateescape")
+        os.setxattr(path, attribute, content, follow_symlinks=False)
 
 
 def _write_regular(entry: tarfile.TarInfo, tar: tarfile.TarFile, directory: int, name: str) -> None:
@@ -171,7 +195,15 @@ def _write_sparse(descriptor: int, piece: bytes, offset: int) -> None:
             os.pwrite(descriptor, block, offset + start)
 
 
+def _not_mounted(directory: int, name: str) -> None:
+    """Raise OSError when something is mounted at `name`: it is not the source's to change, and
+    from another mount namespace the kernel would let us delete the name from under it."""
+    with contextlib.suppress(FileNotFoundError):
+        os.close(calls.openat2(directory, name, os.O_PATH | os.O_NOFOLLOW, resolve=_WITHIN))
+
+
 def _remove(directory: int, name: str) -> None:
+    _not_mounted(directory, name)
     try:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
@@ -182,7 +214,7 @@ def _remove(directory: int, name: str) -> None:
 
 
 def _empty(directory: int, name: str) -> None:
-    below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    below = calls.openat2(directory, name, _DIRECTORY, resolve=_WITHIN)
     try:
         for child in os.listdir(below):  # noqa: PTH208 - a descriptor
             _remove(below, child)

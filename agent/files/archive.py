@@ -7,23 +7,28 @@ occurs again replaces the earlier one. A character device 0:0 is a deletion, as 
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self, cast
+from urllib.parse import quote_from_bytes
 
 import zstandard
 
-from agent.files import roots
+from agent.files import mapped, roots
 from agent.files.roots import SourceRoot
 from chrek.errors import FilesTooLargeError, FilesUnsupportedError, StorageError
 
 XATTR: Final = "SCHILY.xattr."
 MTIME: Final = "CHREK.mtime_ns"
 OPAQUE: Final = "CHREK.opaque"
+END: Final = "end"
+"""Name of the last entry: an archive without it was cut off."""
 
 _LEVEL = 1
+_TICK_NS = 20_000_000
 _OVERLAY = "trusted.overlay."
 # overlayfs moves these between its layers in ways that a copy of the upper layer does not carry.
 _REFUSED = ("trusted.overlay.redirect", "trusted.overlay.metacopy")
@@ -42,9 +47,18 @@ class _Found:
     stat: os.stat_result
 
     @property
+    def identity(self) -> tuple[int, int]:
+        return (self.stat.st_dev, self.stat.st_ino)
+
+    @property
     def signature(self) -> Signature:
         s = self.stat
         return (s.st_ino, s.st_mode, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+
+    def settled(self, before_ns: int) -> Signature:
+        """The signature, or one that nothing equals for what changed later than `before_ns`."""
+        *others, changed = self.signature
+        return (*others, changed if changed < before_ns else -1)  # type: ignore[return-value]
 
     @property
     def link(self) -> str:
@@ -64,6 +78,7 @@ class Archive:
     sources: list[SourceRoot]
     limit_bytes: int
     _seen: dict[str, Signature] = field(default_factory=dict, init=False)
+    _hiding: set[str] = field(default_factory=set, init=False)
     _links: dict[tuple[int, int], str] = field(default_factory=dict, init=False)
     _copied_bytes: int = field(default=0, init=False)
 
@@ -83,6 +98,7 @@ class Archive:
     ) -> None:
         try:
             if error is None:
+                self._tar.addfile(tarfile.TarInfo(END))
                 self._tar.close()
                 self._stream.close()  # type: ignore[no-untyped-call]
         except OSError as failure:
@@ -93,31 +109,49 @@ class Archive:
     def copy(self) -> None:
         """Write what is new since the last call; raises FilesTooLargeError, StorageError."""
         self._links.clear()
+        # A file system's clock may tick only every few ms (before Linux 6.13): what changed just
+        # now can change again without a trace, so the next call writes it again.
+        before_ns = time.time_ns() - _TICK_NS
         now: dict[str, Signature] = {}
         try:
+            shared = mapped.paths(self.pid)
             for number, source in enumerate(self.sources):
                 with roots.opened(self.pid, source) as directory:
+                    written = mapped.identities(shared, source.root.point, directory)
+                    emptied = "/"  # no name begins so
                     for found in _walk(directory, source.excluded):
                         name = f"{number}/{found.path}"
-                        now[name] = found.signature
-                        if self._seen.get(name) != found.signature:
-                            self._add(found, name, overlay=source.upper is not None)
-            for name in _topmost(self._seen.keys() - now.keys()):
+                        now[name] = found.settled(before_ns)
+                        again = found.identity in written or name.startswith(emptied)
+                        if not again and self._seen.get(name) == found.signature:
+                            continue
+                        hides = self._add(found, name, overlay=source.upper is not None)
+                        if hides and not name.startswith(emptied):
+                            emptied = f"{name}/"
+            for name in _deleted(self._seen, now):
                 self._add_deletion(name)
         except OSError as error:
             raise StorageError(f"copying the container's files: {error}") from error
+        except RecursionError as error:
+            raise FilesUnsupportedError("directories are too deep to be copied") from error
         self._seen = now
 
-    def _add(self, found: _Found, name: str, *, overlay: bool) -> None:
+    def _add(self, found: _Found, name: str, *, overlay: bool) -> bool:
+        """Write one entry; whether whatever stood below its name goes with it."""
         entry = tarfile.TarInfo(name)
         entry.mode = stat.S_IMODE(found.stat.st_mode)
         entry.uid, entry.gid = found.stat.st_uid, found.stat.st_gid
         entry.mtime = int(found.stat.st_mtime)
         entry.pax_headers = {MTIME: str(found.stat.st_mtime_ns), **_xattrs(found, overlay=overlay)}
+        if OPAQUE in entry.pax_headers and name in self._hiding and name in self._seen:
+            del entry.pax_headers[OPAQUE]  # told before; what came since must stay
+        hides = OPAQUE in entry.pax_headers
+        if hides:
+            self._hiding.add(name)
         mode = found.stat.st_mode
         if stat.S_ISREG(mode):
             self._add_regular(found, entry)
-            return
+            return hides
         if stat.S_ISDIR(mode):
             entry.type = tarfile.DIRTYPE
         elif stat.S_ISLNK(mode):
@@ -130,17 +164,18 @@ class Archive:
             entry.devmajor = os.major(found.stat.st_rdev)
             entry.devminor = os.minor(found.stat.st_rdev)
         else:
-            return  # a socket: CRIU makes it again when it binds
+            self._add_deletion(name)  # a socket: CRIU makes it again when it binds
+            return hides
         self._tar.addfile(entry)
+        return hides
 
     def _add_regular(self, found: _Found, entry: tarfile.TarInfo) -> None:
-        identity = (found.stat.st_dev, found.stat.st_ino)
-        if found.stat.st_nlink > 1 and identity in self._links:
+        if found.stat.st_nlink > 1 and found.identity in self._links:
             entry.type = tarfile.LNKTYPE
-            entry.linkname = self._links[identity]
+            entry.linkname = self._links[found.identity]
             self._tar.addfile(entry)
             return
-        self._links[identity] = entry.name
+        self._links[found.identity] = entry.name
         descriptor = os.open(
             found.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=found.directory
         )
@@ -208,11 +243,24 @@ def _xattrs(found: _Found, *, overlay: bool) -> dict[str, str]:
             )
         if overlay and name == "trusted.overlay.opaque":
             headers[OPAQUE] = "y"
-        elif not name.startswith(_OVERLAY):
-            headers[XATTR + name] = value.decode("utf-8", "surrogateescape")
+        elif travels(name):
+            # A pax key ends at "=" and is UTF-8; GNU tar quotes likewise.
+            key = XATTR + quote_from_bytes(os.fsencode(name), safe="/")
+            headers[key] = value.decode("utf-8", "surrogateescape")
     return headers
 
 
-def _topmost(names: set[str]) -> list[str]:
-    """Without those whose parent is listed too."""
-    return sorted(name for name in names if name.rpartition("/")[0] not in names)
+def travels(attribute: str) -> bool:
+    """Whether an extended attribute is the container's own: labels are the placeholder's."""
+    if attribute.startswith("security."):
+        return attribute == "security.capability"
+    return not attribute.startswith(_OVERLAY)
+
+
+def _deleted(before: Mapping[str, Signature], now: Mapping[str, Signature]) -> Iterator[str]:
+    """Names that are gone, but for those that went with the directory they were in."""
+    for name in sorted(before.keys() - now.keys()):
+        above, _, _ = name.rpartition("/")
+        kept = now.get(above)
+        if above.isdigit() or (kept is not None and stat.S_ISDIR(kept[1])):
+            yield name

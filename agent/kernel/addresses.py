@@ -21,9 +21,7 @@ def _routes(pid: int) -> list[tuple[str, ipaddress.IPv4Network]]:
     for line in Path(f"/proc/{pid}/net/route").read_text().splitlines()[1:]:
         interface, destination, *rest = line.split()
         mask = rest[5]
-        network = _network(destination, mask)
-        if network.prefixlen:
-            found.append((interface, network))
+        found.append((interface, _network(destination, mask)))
     return sorted(found, key=lambda route: -route[1].prefixlen)
 
 

@@ -4,12 +4,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+_OVERLAY_ESCAPE = re.compile(r"\\([,:\\])")
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of mountinfo. `root` is the path inside the filesystem that is mounted."""
+    """One line of mountinfo. `root` is the path inside the filesystem that is mounted.
+
+    super_options: as the kernel wrote them, commas inside of values escaped.
+    """
 
     id: int
     parent_id: int
@@ -26,7 +30,8 @@ class Mount:
         for option in re.split(r"(?<!\\),", self.super_options):
             key, _, value = option.partition("=")
             if key == name:
-                return value.replace("\\,", ",").replace("\\:", ":").replace("\\\\", "\\")
+                # Before Linux 6.5 overlayfs shows what mount was told, with its backslashes.
+                return _OVERLAY_ESCAPE.sub(r"\1", _plain(value))
         return None
 
 
@@ -48,14 +53,14 @@ def parse(line: str) -> Mount:
         options=frozenset(options.split(",")),
         filesystem=filesystem,
         source=_plain(source),
-        super_options=_plain(super_options),
+        super_options=super_options,
     )
 
 
 def of(pid: int | str) -> list[Mount]:
     """Mounts that `pid` sees, in mount order: a later one may hide an earlier one."""
     text = Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape")
-    return [parse(line) for line in text.splitlines()]
+    return [parse(line) for line in text.split("\n") if line]
 
 
 def at(mounts: list[Mount], point: str) -> Mount | None:

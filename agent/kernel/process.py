@@ -33,7 +33,7 @@ class Process:
 def start_ticks(pid: int) -> int | None:
     """Start time in clock ticks since boot: with the PID, the identity of a process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(text.rpartition(")")[2].split()[_STAT_START])
@@ -47,7 +47,7 @@ def same(pid: int, ticks: int) -> bool:
 def comm(pid: int) -> str | None:
     """The name the process gave itself, or None when it is gone."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -56,7 +56,8 @@ def read(pid: int) -> Process:
     """Facts of one process; raises FileNotFoundError or ProcessLookupError when it ends."""
     base = Path(f"/proc/{pid}")
     status: dict[str, str] = {}
-    for line in (base / "status").read_text(errors="surrogateescape").splitlines():
+    # A name is cut at 15 bytes, also in the middle of a character; in a manifest it is text.
+    for line in (base / "status").read_text(errors="replace").split("\n"):
         key, _, value = line.partition(":")
         status[key] = value.strip()
     stat = (base / "stat").read_text(errors="surrogateescape").rpartition(")")[2].split()

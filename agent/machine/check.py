@@ -168,7 +168,7 @@ def _criu_check() -> Answer:
     if done.returncode == 0:
         return Answer("criu check", "yes", said[-1] if said else "looks good")
     errors = [line for line in said if "Error" in line] or said
-    return Answer("criu check", "no", errors[0] if errors else "failed", "See docs/machine.md")
+    return Answer("criu check", "no", errors[0] if errors else "failed", "See docs/limits.md")
 
 
 def _huge_pages() -> Answer:

@@ -38,22 +38,15 @@ class Checkpoints:
         self.namespace = namespace
 
     def ids(self) -> list[CheckpointID]:
-        """Ids that have at least one published variant."""
+        """Ids that have at least one variant, whole or damaged."""
         if not self._home.is_dir():
             return []
-        names = sorted(entry.name for entry in self._home.iterdir() if entry.is_dir())
-        return [CheckpointID(name) for name in names if self.variants(CheckpointID(name))]
+        names = sorted(entry.name for entry in self._home.iterdir() if ids.is_label(entry.name))
+        return [CheckpointID(name) for name in names if self.every_variant(CheckpointID(name))]
 
     def variants(self, identifier: CheckpointID) -> list[Path]:
         """Directories of the published variants of one id, newest first."""
-        home = self._home / ids.checkpoint_id(identifier)
-        if not home.is_dir():
-            return []
-        found = [
-            entry
-            for entry in home.iterdir()
-            if ids.is_variant(entry.name) and (entry / MANIFEST).exists()
-        ]
+        found = [entry for entry in self.every_variant(identifier) if (entry / MANIFEST).exists()]
         return sorted(found, key=lambda entry: (entry / MANIFEST).stat().st_mtime, reverse=True)
 
     def newest(self, identifier: CheckpointID) -> Path:
@@ -98,7 +91,7 @@ class Checkpoints:
 
     def remove(self, identifier: CheckpointID) -> int:
         """Delete every variant of an id; how many there were. Raises NotFoundError."""
-        variants = self.variants(identifier)
+        variants = self.every_variant(identifier)
         if not variants:
             raise NotFoundError(f"there is no checkpoint {identifier}", hint="See `chrek ls`")
         for variant in variants:
@@ -120,6 +113,13 @@ class Checkpoints:
             with suppress(OSError):
                 entry.parent.rmdir()
         return left
+
+    def every_variant(self, identifier: CheckpointID) -> list[Path]:
+        """Directories of variants, also of damaged ones that have no manifest any more."""
+        home = self._home / ids.checkpoint_id(identifier)
+        if not home.is_dir():
+            return []
+        return [entry for entry in home.iterdir() if ids.is_variant(entry.name)]
 
 
 def exists(identifier: CheckpointID) -> ExistsError:

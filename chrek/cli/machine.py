@@ -13,7 +13,7 @@ from agent.runtime.runc.containers import Containers
 from agent.runtime.runc.places import DEFAULT_ROOT
 from agent.settings import Settings
 from agent.store.checkpoints import Checkpoints
-from chrek.errors import MachineError
+from chrek.errors import MachineError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,10 @@ def open_machine(root: Path | None) -> Machine:
         raise MachineError("chrek must run as root: it enters containers", hint="Use sudo")
     chosen = root or Path(os.environ.get("CHREK_ROOT", DEFAULT_ROOT))
     settings = settings_module.from_environment(chosen)
-    settings.root.mkdir(parents=True, exist_ok=True, mode=0o711)
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True, mode=0o711)
+    except OSError as error:
+        raise UsageError(f"--root {chosen}: {error.strerror}") from error
     return Machine(
         settings, Containers(settings.root), Checkpoints(settings.claim, settings.namespace)
     )

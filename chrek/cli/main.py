@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return asyncio.run(_interruptible(asked))
     except asyncio.CancelledError:
-        print("chrek: interrupted; nothing was left behind", file=sys.stderr)
+        if asked.command != "logs":
+            print("chrek: interrupted", file=sys.stderr)
         return _INTERRUPTED
     except ChrekError as error:
         print(f"chrek: {error} ({error.reason})", file=sys.stderr)

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-_WIDTH = 200
-"""Of tables that go into a file or another program."""
-
 
 def as_json(value: object) -> None:
     """One JSON document on stdout."""
@@ -18,19 +15,12 @@ def as_json(value: object) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table; only its head when there are no rows."""
-    # Imported here: half of the commands print no table, and it takes 25 ms.
-    from rich.console import Console  # noqa: PLC0415
-    from rich.markup import escape  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, overflow="fold")
-    for row in rows:
-        shown.add_row(*map(escape, row))
-    wide = None if sys.stdout.isatty() else _WIDTH
-    Console(highlight=False, emoji=False, width=wide).print(shown)
+    """Columns aligned and never wrapped: names stay whole for who reads and who greps."""
+    lines = [[" ".join(cell.split()) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
 
 
 def size(count_bytes: float) -> str:

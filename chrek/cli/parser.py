@@ -83,7 +83,8 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     _net(made, "private", "private (default): own address; host: the machine's network")
     made.add_argument(
         "--env", action="append", default=[], metavar="NAME[=VALUE]",
-        help="environment variable; without a value, this shell's",
+        help="environment variable; without a value, this shell's. Unasked, only PATH, HOME, LANG, "
+        "LC_ALL and TZ are passed on: the environment ends up in the checkpoint",
     )  # fmt: skip
     made.add_argument(
         "--volume", action="append", default=[], metavar="SRC:DST[:ro]",
@@ -150,7 +151,8 @@ def _stored(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     for name, text in (
         ("inspect", "show a checkpoint: processes, sizes, facts, phases"),
         ("verify", "read every byte of a checkpoint and compare its hash"),
-        ("rm", "delete a checkpoint"),
     ):
         made = _add(commands, name, text, json=True)
         made.add_argument("identifier", metavar="ID")
+    made = _add(commands, "rm", "delete checkpoints", json=True)
+    made.add_argument("identifier", metavar="ID", nargs="+")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.runtime.runc.spec import sees
 from chrek.errors import UsageError
+from chrek.names import CHREK_DIR
 from chrek.runspec import RunSpec, Volume
 
 # What a program needs to be itself; anything else of this shell may be a secret, and what is in
@@ -24,9 +25,13 @@ def run_spec(asked: argparse.Namespace) -> RunSpec:
     if not cwd.is_absolute():
         raise UsageError(f"--cwd {cwd} is not an absolute path")
     _visible(cwd, volumes)
+    env = _environment(asked.env)
+    _textual("the command", asked.argv)
+    _textual("--env", [f"{name}={value}" for name, value in env.items()])
+    _textual("--volume or --cwd", [*asked.volume, str(cwd)])
     return RunSpec(
         argv=asked.argv,
-        env=_environment(asked.env),
+        env=env,
         cwd=str(cwd),
         uid=uid,
         gid=gid,
@@ -52,6 +57,15 @@ def _environment(asked: list[str]) -> dict[str, str]:
     return env
 
 
+def _textual(what: str, texts: list[str]) -> None:
+    """A runtime's configuration and a manifest are JSON: they hold text, not any bytes."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{what}: {text!r} is not UTF-8") from error
+
+
 def _volume(text: str) -> Volume:
     source, _, rest = text.partition(":")
     target, _, mode = rest.partition(":")
@@ -59,21 +73,28 @@ def _volume(text: str) -> Volume:
         raise UsageError(f"--volume {text!r} is not /SRC:/DST or /SRC:/DST:ro")
     if not Path(source).exists():
         raise UsageError(f"--volume {text!r}: there is no {source}")
-    return Volume(source, os.path.normpath(target), mode == "ro")
+    target = os.path.normpath(f"/{target.lstrip('/')}")
+    if target == "/" or Path(target).is_relative_to(CHREK_DIR):
+        raise UsageError(f"--volume {text!r}: {target} is not a place for a volume")
+    return Volume(source, target, mode == "ro")
 
 
 def _user(text: str) -> tuple[int, int]:
     uid, _, gid = text.partition(":")
     numbers = (uid, gid or uid)
-    if not all(number.isdigit() and int(number) < _MOST_ID for number in numbers):
+    if not all(_is_number(number) and int(number) < _MOST_ID for number in numbers):
         raise UsageError(f"--user {text!r} is not UID or UID:GID, in numbers")
     return int(numbers[0]), int(numbers[1])
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _bytes(text: str) -> int:
     digits = text.rstrip("kmgKMG")
     unit = text[len(digits) :].lower()
-    if not digits.isdigit() or unit not in _UNITS:
+    if not _is_number(digits) or unit not in _UNITS:
         raise UsageError(f"--memory {text!r} is not a number with k, m or g")
     return int(digits) * _UNITS[unit]
 

@@ -24,12 +24,14 @@ async def run(machine: Machine, asked: argparse.Namespace) -> int:
     )
     try:
         await words.cold(target, "started by chrek run")
-    except ChrekError:
+    except (ChrekError, asyncio.CancelledError):
         machine.containers.stop(asked.name, grace_seconds=0)
         raise
     made = machine.containers.describe(asked.name)
     if asked.json:
         output.as_json(_json(made))
+    elif made.status is not None:
+        print(f"{made.name} has ended with {made.status}: see chrek logs {made.name}")
     else:
         where = f", address {made.address}" if made.address else ", on the machine's network"
         print(f"{made.name} runs{where}")
@@ -50,7 +52,7 @@ async def ps(machine: Machine, asked: argparse.Namespace) -> int:
             else f"{container.state} ({container.status})",
             container.address or "-",
             output.ago(container.started) if container.started else "-",
-            container.restored_from or "-",
+            container.restored_from.partition("/")[0] if container.restored_from else "-",
             " ".join(container.command)[:60],
         ]
         for container in found
@@ -79,16 +81,22 @@ async def logs(machine: Machine, asked: argparse.Namespace) -> int:
 
 
 async def stop(machine: Machine, asked: argparse.Namespace) -> int:
-    """End containers."""
+    """End containers; all that exist even when one does not."""
     ended: list[dict[str, object]] = []
+    code = 0
     for name in asked.name:
-        status = await asyncio.to_thread(machine.containers.stop, name, asked.time)
+        try:
+            status = await asyncio.to_thread(machine.containers.stop, name, asked.time)
+        except ChrekError as error:
+            print(f"chrek: {error} ({error.reason})", file=sys.stderr)
+            code = 1
+            continue
         ended.append({"name": name, "status": status})
         if not asked.json:
             print(f"{name} ended" + (f" with {status}" if status is not None else ""))
     if asked.json:
         output.as_json(ended)
-    return 0
+    return code
 
 
 def _json(container: Container) -> dict[str, object]:

@@ -46,6 +46,7 @@ async def checkpoint(machine: Machine, asked: argparse.Namespace) -> int:
             f"{asked.name} stood still for {made.frozen_seconds:.3f} s"
         )
         print(f"  {output.phases(made.phases)}")
+        print(f"  to start it warm: chrek restore {made.id}")
     return 0
 
 
@@ -86,17 +87,24 @@ async def _replica(
         name,
         spec,
         wait_seconds=machine.settings.first_word_seconds,
-        restored_from=f"{found.id}/{found.variant}",
     )
     container_seconds = time.monotonic() - started
     result: dict[str, object] = {"name": name, "checkpoint": found.id}
     try:
         restored = await restore(target, path, means=machine.means())
     except ChrekError as error:
-        result |= {"restored": False, "reason": error.reason, "message": str(error)}
+        result |= {"restored": False, "cold": not fail}
+        result |= {"reason": error.reason, "message": str(error)}
         if fail:
             await asyncio.to_thread(machine.containers.stop, name, 0.0)
+    except asyncio.CancelledError:
+        if fail:
+            await asyncio.to_thread(machine.containers.stop, name, 0.0)
+        else:
+            print(f"chrek: {name} runs, started cold; chrek stop {name}", file=sys.stderr)
+        raise
     else:
+        machine.containers.note_restored(name, f"{found.id}/{found.variant}")
         result |= {"restored": True, "ended": restored.ended}
         result["phases"] = {"container": container_seconds, **restored.phases}
     result["seconds"] = time.monotonic() - started
@@ -113,8 +121,10 @@ def _say(result: dict[str, object]) -> None:
         print(f"{result['name']} restored in {result['seconds']:.3f} s{where}")
         print(f"  {output.phases(phases)}")
     else:
+        instead = "It started cold instead" if result["cold"] else "It was not started"
         print(
-            f"{result['name']} was not restored ({result['reason']}): {result['message']}",
+            f"chrek: {result['name']} was not restored: {result['message']}. {instead} "
+            f"({result['reason']})",
             file=sys.stderr,
         )
 
@@ -140,7 +150,7 @@ async def ls(machine: Machine, asked: argparse.Namespace) -> int:
     rows: list[list[str]] = []
     documents: list[dict[str, object]] = []
     for identifier in machine.store.ids():
-        for path in machine.store.variants(identifier):
+        for path in machine.store.every_variant(identifier):
             try:
                 found = checkpoints.load(path)
             except ChrekError as error:
@@ -201,25 +211,40 @@ async def verify(machine: Machine, asked: argparse.Namespace) -> int:
     machine.store.newest(identifier)
     documents: list[dict[str, object]] = []
     for path in machine.store.variants(identifier):
-        found = await asyncio.to_thread(checkpoints.verify, path)
-        documents.append(_summary(found) | {"whole": True})
+        document: dict[str, object] = {"id": identifier, "variant": path.name}
+        try:
+            found = await asyncio.to_thread(checkpoints.verify, path)
+        except ChrekError as error:
+            documents.append(document | {"whole": False, "message": str(error)})
+            print(f"chrek: {identifier}/{path.name}: {error} ({error.reason})", file=sys.stderr)
+            continue
+        documents.append(document | _summary(found) | {"whole": True})
         if not asked.json:
             total = output.size(found.size_bytes)
             print(f"{found.id}/{found.variant}: {len(found.files)} files, {total}, all whole")
     if asked.json:
         output.as_json(documents)
-    return 0
+    return 0 if all(document["whole"] for document in documents) else 1
 
 
 async def rm(machine: Machine, asked: argparse.Namespace) -> int:
-    """Delete a checkpoint."""
-    identifier = ids.checkpoint_id(asked.identifier)
-    count = await asyncio.to_thread(machine.store.remove, identifier)
+    """Delete checkpoints; those that exist even when one does not."""
+    deleted: list[dict[str, object]] = []
+    code = 0
+    for named in asked.identifier:
+        try:
+            identifier = ids.checkpoint_id(named)
+            count = await asyncio.to_thread(machine.store.remove, identifier)
+        except ChrekError as error:
+            print(f"chrek: {error} ({error.reason})", file=sys.stderr)
+            code = 1
+            continue
+        deleted.append({"id": identifier, "variants": count})
+        if not asked.json:
+            print(f"checkpoint {identifier} deleted ({count} variant{'s' if count > 1 else ''})")
     if asked.json:
-        output.as_json({"id": identifier, "variants": count})
-    else:
-        print(f"checkpoint {identifier} deleted ({count} variant{'s' if count > 1 else ''})")
-    return 0
+        output.as_json(deleted)
+    return code
 
 
 def _summary(found: Manifest) -> dict[str, object]:

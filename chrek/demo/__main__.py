@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import statistics
@@ -24,7 +25,7 @@ from chrek.cli import output
 from chrek.cli.machine import Machine, open_machine
 from chrek.demo import client
 from chrek.demo.client import Answer, Gaps
-from chrek.errors import ChrekError, MachineError, RuntimeFailedError
+from chrek.errors import ChrekError, ExistsError, MachineError, RuntimeFailedError
 from chrek.ids import CheckpointID
 from chrek.runspec import RunSpec, Volume
 
@@ -53,7 +54,11 @@ def main() -> int:
     try:
         _able()
         machine = open_machine(_ROOT)
-        return asyncio.run(_demo(machine))
+        with _alone(machine):
+            return asyncio.run(_demo(machine))
+    except TimeoutError:
+        print("demo: the service stopped answering", file=sys.stderr)
+        return 1
     except MachineError as error:
         print(f"demo: {error}", file=sys.stderr)
         return _UNABLE
@@ -75,6 +80,20 @@ def _able() -> None:
                 f"this machine cannot run chrek: {answer.question}: {answer.found}",
                 hint=answer.cure,
             )
+
+
+@contextlib.contextmanager
+def _alone(machine: Machine) -> Iterator[None]:
+    """Two demos at once would end each other's containers."""
+    descriptor = os.open(machine.settings.root / "demo.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ExistsError("another demo runs on this machine", hint="Wait for its end") from error
+    else:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 async def _demo(machine: Machine) -> int:
@@ -112,7 +131,7 @@ def _step(console: Console, text: str) -> Iterator[None]:
     ) as progress:
         progress.add_task(text, total=None)
         yield
-    console.print(f"{text}: {time.monotonic() - started:.1f} s")
+    print(f"{text}: {time.monotonic() - started:.1f} s")
 
 
 def _spec() -> RunSpec:
@@ -174,7 +193,6 @@ async def _restore(machine: Machine, stored: Stored, spec: RunSpec, name: str) -
             name,
             spec,
             wait_seconds=machine.settings.first_word_seconds,
-            restored_from=f"{stored.manifest.id}/{stored.manifest.variant}",
         )
         phases["container"] = time.monotonic() - started
         restored = await restore(target, stored.path, means=machine.means())

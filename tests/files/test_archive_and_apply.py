@@ -1,5 +1,8 @@
 """What one box wrote is found, to the last attribute, in another box after archive and apply."""
 
+# ruff: noqa: PTH102, PTH108, PTH118, PTH208, PTH211
+# (names are bytes here, and paths lead through /proc)
+
 import itertools
 import os
 import shutil
@@ -261,6 +264,18 @@ def test_a_directory_of_the_image_keeps_its_files_when_only_its_owner_changed(
     assert (target / "d/f").read_bytes() == b"lower file"
 
 
+def test_a_volume_inside_of_a_tmpfs_is_not_archived(
+    new_box: Callable[..., Box], archive_path: Path, tmp_path: Path
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "file").write_text("of the volume")
+    source, target = new_box(f"{volume}:/tmp/volume"), new_box()
+    (source / "tmp/mine").write_text("x")
+    applied(archive_path, archived(source, archive_path), target)
+    assert os.listdir(target / "tmp") == ["mine"]
+
+
 @BOTH
 def test_sockets_are_left_to_criu(source: Box, target: Box, archive_path: Path, place: str) -> None:
     (source / place / "sockets").mkdir()
@@ -447,9 +462,7 @@ def test_writes_through_a_shared_mapping_are_seen(
     assert (target / place / "memory").read_bytes()[:6] == b"after!"
 
 
-def between(
-    source: Box, target: Box, archive_path: Path, change: Callable[[], object]
-) -> None:
+def between(source: Box, target: Box, archive_path: Path, change: Callable[[], object]) -> None:
     """Two passes with `change` between them; both boxes then show the same."""
     with copying(source, archive_path) as archive:
         archive.copy()

@@ -198,7 +198,8 @@ def leftovers(root: Path) -> list[str]:
     """Staging, scratch and operation records that nobody owns any more."""
     left = [str(path) for path in root.glob("checkpoints/*/*/.*")]
     left += [str(path) for path in root.glob("operations/*.json")]
-    left += [str(path) for path in settings.from_environment(root).scratch.glob("*")]
+    scratch = settings.from_environment(root).scratch
+    left += [str(path) for path in scratch.glob(f"{settings.mark(root)}-*")]
     return left
 
 

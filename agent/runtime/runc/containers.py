@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -68,20 +69,32 @@ class Containers:
         spec: RunSpec,
         *,
         wait_seconds: float,
-        restored_from: str | None = None,
     ) -> Target:
         """Make and start a container whose PID 1 is `chrek-init wait`.
 
         wait_seconds: how long chrek-init waits for the agent's word before a cold start.
         """
+        for volume in spec.volumes:
+            if not Path(volume.source).exists():
+                raise NotFoundError(f"{volume.source}, a volume of the container, does not exist")
         places = self._claim(name)
         waiting = [f"{CHREK_DIR}/chrek-init", "wait", "--timeout", f"{wait_seconds:.3f}", "--"]
-        entry = Entry(name, spec, [*waiting, *spec.argv], name, restored_from)
+        entry = Entry(name, spec, [*waiting, *spec.argv], name)
         binary.install(places.chrek_dir)
         places.chrek_dir.chmod(0o777)  # as an emptyDir: the container's user writes there
         places.entry.write_bytes(msgspec.json.encode(entry))
         self._start_shim(places)
         return self.target(name)
+
+    def note_restored(self, name: str, checkpoint: str) -> None:
+        """Mark a container as restored from `checkpoint`; one that started cold is not."""
+        places = self.places(name)
+        entry, _ = self._read(places)
+        if entry is not None:
+            beside = places.entry.with_suffix(".tmp")
+            marked = msgspec.structs.replace(entry, restored_from=checkpoint)
+            beside.write_bytes(msgspec.json.encode(marked))
+            beside.rename(places.entry)
 
     def target(self, name: str) -> Target:
         """The running container `name`; raises NotFoundError."""
@@ -161,7 +174,7 @@ class Containers:
         for setting in ("CHREK_SUBNET",):
             if setting in os.environ:
                 environment[setting] = os.environ[setting]
-        with places.shim_log.open("ab") as log:
+        with self._claimed(places), places.shim_log.open("ab") as log:
             shim = subprocess.Popen(
                 [sys.executable, "-m", "agent.runtime.runc.shim", str(self.root), places.name],
                 stdin=subprocess.DEVNULL,
@@ -180,7 +193,19 @@ class Containers:
             tail = _tail(places.log) or _tail(places.shim_log)
             shutil.rmtree(places.home, ignore_errors=True)
             hint = word.get("hint") or (f"It said: {tail}" if tail else "")
-            raise RuntimeFailedError(f"container {places.name}: {word['error']}", hint=hint)
+            kind = MachineError if word.get("reason") == MachineError.reason else RuntimeFailedError
+            raise kind(f"container {places.name}: {word['error']}", hint=hint)
+
+    @contextmanager
+    def _claimed(self, places: Places) -> Iterator[None]:
+        """Give the name back when its shim cannot be started."""
+        try:
+            yield
+        except OSError as error:
+            shutil.rmtree(places.home, ignore_errors=True)
+            raise RuntimeFailedError(
+                f"container {places.name} could not be started: {error}"
+            ) from error
 
     def _read(self, places: Places) -> tuple[Entry | None, Started | None]:
         return _decoded(places.entry, Entry), _decoded(places.started, Started)

@@ -92,6 +92,10 @@ class Places:
         return self.home / "chrek"
 
     @property
+    def hosts(self) -> Path:
+        return self.home / "hosts"
+
+    @property
     def runc_root(self) -> Path:
         return self.root / "runc"
 

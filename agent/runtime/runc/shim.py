@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -39,7 +39,7 @@ def main(root: str, name: str) -> int:
         try:
             init, pipes = _start(places, stack)
         except ChrekError as error:
-            _tell({"error": error.message, "hint": error.hint})
+            _tell({"error": error.message, "hint": error.hint, "reason": error.reason})
             return 1
         _tell({})
         status = _follow(places, init, pipes)
@@ -48,7 +48,9 @@ def main(root: str, name: str) -> int:
 
 
 def _tell(word: dict[str, str]) -> None:
-    os.write(1, json.dumps(word).encode() + b"\n")
+    # A starter that was killed does not listen; its container runs on, and starts cold.
+    with suppress(BrokenPipeError):
+        os.write(1, json.dumps(word).encode() + b"\n")
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 1)  # the starter reads to the end of the pipe
     os.close(null)
@@ -64,6 +66,7 @@ def _start(places: Places, stack: ExitStack) -> tuple[int, list[int]]:
     entry = msgspec.json.decode(places.entry.read_bytes(), type=Entry)
     calls.prctl(_PR_SET_CHILD_SUBREAPER, 1)
     stack.callback(_remove_files, places)
+    places.hosts.write_text(_hosts(entry, None))
     _mount_root(places)
     reader, writers = _make_pipes()
     configuration = spec.configuration(
@@ -72,6 +75,7 @@ def _start(places: Places, stack: ExitStack) -> tuple[int, list[int]]:
         hostname=entry.hostname,
         cgroup=f"/chrek/{places.container}",
         chrek_dir=str(places.chrek_dir),
+        hosts=str(places.hosts),
     )
     (places.bundle / "config.json").write_text(json.dumps(configuration))
     stack.callback(_runc, places, "delete", "--force", places.container, check=False)
@@ -83,6 +87,7 @@ def _start(places: Places, stack: ExitStack) -> tuple[int, list[int]]:
         lease = network.connect(init)
         stack.callback(network.release, lease)
         address = str(lease.address.ip)
+        places.hosts.write_text(_hosts(entry, address))
     _runc(places, "start", places.container)
     ticks = process.start_ticks(init)
     if ticks is None:
@@ -108,6 +113,14 @@ def _mount_root(places: Places) -> None:
             f"an overlay of the host's root cannot be mounted: {error.strerror}",
             hint="Choose a --root on a file system such as ext4 or xfs; see `chrek check`",
         ) from error
+
+
+def _hosts(entry: Entry, address: str | None) -> str:
+    """/etc/hosts: a program that looks up its own name finds it without a name server."""
+    if entry.spec.network == "host":
+        return Path("/etc/hosts").read_text()
+    own = f"{address}\t{entry.hostname}\n" if address else ""
+    return f"127.0.0.1\tlocalhost\n::1\tlocalhost\n{own}"
 
 
 def _make_pipes() -> tuple[list[int], list[int]]:

@@ -88,9 +88,10 @@ def sees(path: Path, volumes: list[Volume]) -> bool:
 
 
 def configuration(
-    spec: RunSpec, *, argv: list[str], hostname: str, cgroup: str, chrek_dir: str
+    spec: RunSpec, *, argv: list[str], hostname: str, cgroup: str, chrek_dir: str, hosts: str
 ) -> dict[str, Any]:
-    """The config.json of one container. chrek_dir: host directory that becomes /chrek."""
+    """The config.json of one container. chrek_dir, hosts: the directory and the file of this
+    machine that become its /chrek and /etc/hosts."""
     namespaces = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")]
     if spec.network == "private":
         namespaces.append({"type": "network"})
@@ -109,7 +110,13 @@ def configuration(
         "root": {"path": "rootfs", "readonly": spec.read_only},
         "hostname": hostname,
         "process": _process(spec, argv),
-        "mounts": [*_MOUNTS, _sys(spec), _bind(chrek_dir, CHREK_DIR, "rw"), *_volumes(spec)],
+        "mounts": [
+            *_MOUNTS,
+            _sys(spec),
+            _bind(hosts, "/etc/hosts", "rw"),
+            _bind(chrek_dir, CHREK_DIR, "rw"),
+            *_volumes(spec),
+        ],
         "linux": linux,
     }
 

@@ -94,9 +94,7 @@ def goodbye(number: int, frame: object) -> None:
 def main() -> None:
     address = sys.argv[1] if len(sys.argv) > 1 else "0.0.0.0"
     if address == "own":
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.connect(("10.255.255.255", 9))
-            address = probe.getsockname()[0]
+        address = socket.gethostbyname(socket.gethostname())
     if "child" in sys.argv[2:]:
         STATE.shared = multiprocessing.Value("i", 0, lock=False)
         lock = multiprocessing.Lock()
