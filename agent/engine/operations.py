@@ -9,12 +9,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from agent.engine import entering
+from agent.kernel import locks
 from agent.runtime.target import Target
 from agent.settings import Settings
 from chrek.errors import ChrekError
@@ -61,15 +62,9 @@ def recorded(settings: Settings, kind: str, target: Target, paths: list[Path]) -
         os.close(descriptor)
 
 
-@contextmanager
-def _exclusive(home: Path) -> Iterator[None]:
+def _exclusive(home: Path) -> AbstractContextManager[None]:
     """Nobody looks at a record between its creation and its lock."""
-    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return locks.exclusive(home / "lock")
 
 
 def staging_in_use(settings: Settings) -> set[Path]:
@@ -78,7 +73,7 @@ def staging_in_use(settings: Settings) -> set[Path]:
     if not home.is_dir():
         return set()
     with _exclusive(home):
-        records = [_read(path) for path in _records(settings) if _live(path)]
+        records = [_read(path) for path in _records(settings) if locks.held(path)]
     return {Path(path) for record in records if record for path in record.paths}
 
 
@@ -88,7 +83,7 @@ async def tidy(settings: Settings) -> list[Record]:
     if not home.is_dir():
         return []
     with _exclusive(home):
-        dead = [path for path in _records(settings) if not _live(path)]
+        dead = [path for path in _records(settings) if not locks.held(path)]
         records = [record for path in dead if (record := _read(path)) is not None]
     for record in records:
         await _undo(record)
@@ -117,17 +112,3 @@ def _read(path: Path) -> Record | None:
         return msgspec.json.decode(path.read_bytes(), type=Record)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None  # ended meanwhile, or killed before a word was written
-
-
-def _live(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

@@ -1,6 +1,5 @@
 """Containers of one machine: start, look up, list, stop, and tidy up after killed shims."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from agent.init import binary
-from agent.kernel import process
+from agent.kernel import locks, process
 from agent.runtime.runc import network
 from agent.runtime.runc.places import Ended, Entry, Places, Started, boot_id
 from agent.runtime.target import Target
@@ -213,7 +212,7 @@ class Containers:
     def _state(self, places: Places, started: Started | None) -> State:
         if places.ended.exists():
             return "exited"
-        if not _locked(places.lock):
+        if not locks.held(places.lock):
             return "lost" if places.lock.exists() else "starting"
         if started is None or started.boot_id != boot_id():
             return "starting"
@@ -238,7 +237,7 @@ class Containers:
     def _wait_gone(self, places: Places, grace_seconds: float) -> bool:
         deadline = time.monotonic() + grace_seconds
         while time.monotonic() < deadline:
-            if not _locked(places.lock):
+            if not locks.held(places.lock):
                 return True
             time.sleep(_POLL_SECONDS)
         return False
@@ -265,21 +264,6 @@ def _decoded(path: Path, kind: type[_T]) -> _T | None:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-
-
-def _locked(path: Path) -> bool:
-    """Whether the shim that holds `path` lives; the kernel drops the lock with the process."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
 
 
 def _tail(path: Path, most: int = 400) -> str:

@@ -7,11 +7,11 @@ import fcntl
 import ipaddress
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.kernel import locks
 from chrek.errors import MachineError, RuntimeFailedError
 
 BRIDGE = "chrek0"
@@ -82,15 +82,9 @@ def tidy() -> None:
         _remove_idle_bridge()
 
 
-@contextmanager
-def _locked() -> Iterator[None]:
+def _locked() -> AbstractContextManager[None]:
     _STATE.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(_STATE / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return locks.exclusive(_STATE / "lock")
 
 
 def _free_address() -> Lease:
