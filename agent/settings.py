@@ -51,6 +51,8 @@ def from_environment(root: Path) -> Settings:
     """Settings with their defaults below `root`; raises UsageError."""
     if not root.is_absolute():
         raise UsageError(f"--root {root} is not an absolute path")
+    if set(str(root)) & set(":,\\"):
+        raise UsageError(f"--root {root}: overlayfs takes no path with a colon, comma or backslash")
     limit = os.environ.get(FILES_LIMIT, _FILES_LIMIT_MIB)
     if not (limit.isascii() and limit.isdigit()):
         raise UsageError(f"{FILES_LIMIT}={limit} is not a number of MiB")

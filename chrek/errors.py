@@ -45,6 +45,13 @@ class ExistsError(ChrekError):
     reason = "AlreadyExists"
 
 
+class BusyError(ChrekError):
+    """Somebody else works on it now."""
+
+    reason = "Busy"
+    retry = True
+
+
 class MachineError(ChrekError):
     """This machine lacks what chrek needs; `chrek check` names it."""
 

@@ -20,6 +20,7 @@ from chrek.manifest import AddressFact
 _COMMON_MAGICS = (0x54564319, 0x55105940)
 """IMG_COMMON_MAGIC and IMG_SERVICE_MAGIC: a second magic follows them."""
 
+_PID_LIMIT = 1 << 22
 _FAMILIES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
 
 
@@ -46,12 +47,15 @@ def statistics(bundle: Bundle, content: bytes) -> Statistics:
 
 
 def highest_pid(bundle: Bundle, content: bytes) -> int:
-    """The highest PID, TID, group or session in `pstree.img`."""
+    """The highest PID, TID, group or session in `pstree.img`.
+
+    A zombie's group and session are -1, unsigned.
+    """
     message = messages(bundle.path, "pstree_pb2").pstree_entry
-    highest = 1
+    found = {1}
     for entry in _entries(content, message):
-        highest = max(highest, entry.pid, entry.pgid, entry.sid, *entry.threads)
-    return highest
+        found.update((entry.pid, entry.pgid, entry.sid, *entry.threads))
+    return max(number for number in found if number <= _PID_LIMIT)
 
 
 def rebound(

@@ -26,7 +26,7 @@ from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints, Stored
 from chrek import manifest as manifests
-from chrek.errors import ChrekError, DumpError, StorageError
+from chrek.errors import ChrekError, DumpError, StorageError, TargetGoneError
 from chrek.ids import CheckpointID, Variant
 from chrek.manifest import Facts, Manifest, StoredFile
 from chrek.names import CRIU_DIR, FILES_ARCHIVE, FORMAT_VERSION, MANIFEST
@@ -62,6 +62,7 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
     """Checkpoint a running container, which runs on; what was published. Raises ChrekError."""
     target, settings = asked.target, means.settings
     with recording() as seconds, contextlib.ExitStack() as stack:
+        stack.enter_context(operations.alone(settings, target))
         async with entering.entered(target) as inside:
             with phase("inspect"):
                 sources = roots.of(target.init)
@@ -136,6 +137,8 @@ def _explained(error: CRIUFailedError, work: _Work) -> ChrekError:
     name = work.asked.target.name
     written = work.images / _DUMP_LOG
     told = log.told(error.message, written)
+    if not work.asked.target.alive():
+        return TargetGoneError(f"{name} ended while it was captured: {told}")
     if "No space left" in told or shutil.disk_usage(work.images).free == 0:
         return StorageError(f"no space is left for the checkpoint of {name}, which runs on")
     kept = log.keep(written, work.means.settings.logs / f"{name}-dump.log")
@@ -182,7 +185,9 @@ def _manifest(
         spec=work.asked.target.spec,
     )
     try:
-        (work.staged / MANIFEST).write_bytes(manifests.encode(manifest))
+        encoded = manifests.encode(manifest)
+        manifests.decode(encoded)  # what no restore could read is not published
+        (work.staged / MANIFEST).write_bytes(encoded)
     except OSError as error:
         raise StorageError(f"writing the manifest of {work.asked.identifier}: {error}") from error
     return manifest

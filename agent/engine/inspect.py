@@ -156,7 +156,9 @@ def _highest(tree: list[Process]) -> int:
         try:
             threads = os.listdir(f"/proc/{found.host_pid}/task")  # noqa: PTH208
             for thread in threads:
-                status = Path(f"/proc/{found.host_pid}/task/{thread}/status").read_text()
+                status = Path(f"/proc/{found.host_pid}/task/{thread}/status").read_text(
+                    errors="replace"
+                )
                 line = next(row for row in status.splitlines() if row.startswith("NSpid:"))
                 highest = max(highest, int(line.split()[-1]))
         except (FileNotFoundError, ProcessLookupError):

@@ -6,7 +6,6 @@ is gone: whoever starts next undoes it.
 
 import fcntl
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -15,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from agent.engine import entering
-from agent.kernel import locks
+from agent.kernel import locks, tree
 from agent.runtime.target import Target
 from agent.settings import Settings
-from chrek.errors import ChrekError
+from chrek.errors import BusyError, ChrekError
 from chrek.ids import HostPID
 
 
@@ -62,6 +61,23 @@ def recorded(settings: Settings, kind: str, target: Target, paths: list[Path]) -
         os.close(descriptor)
 
 
+@contextmanager
+def alone(settings: Settings, target: Target) -> Iterator[None]:
+    """Raise BusyError while another process works on `target`: two CRIUs must not meet."""
+    home = _home(settings)
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / f"{target.name}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BusyError(f"another capture of {target.name} is under way") from error
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _exclusive(home: Path) -> AbstractContextManager[None]:
     """Nobody looks at a record between its creation and its lock."""
     return locks.exclusive(home / "lock")
@@ -99,7 +115,7 @@ async def _undo(record: Record) -> None:
         with suppress(ChrekError):
             await entering.clean(target)
     for path in record.paths:
-        shutil.rmtree(path, ignore_errors=True)
+        tree.remove(Path(path))
 
 
 def _records(settings: Settings) -> list[Path]:

@@ -23,6 +23,7 @@ from chrek.names import CHREK_DIR, CRIU_DIR, FILES_ARCHIVE
 
 _SMALL_BYTES = 1 << 20
 _MOST_LINKS = 200
+_MOST_COPIED_BYTES = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,12 @@ async def prepare(
                 stack.callback(os.close, linked[name])
             else:
                 small.append(file)
+        reaper_file = _named(by_name, manifest.facts.reaper)
+        copied_bytes = reaper_file.size_bytes + sum(file.size_bytes for file in small)
+        if copied_bytes > _MOST_COPIED_BYTES:
+            raise DamagedError(f"the checkpoint has {copied_bytes} bytes of small images")
         await asyncio.to_thread(checkpoints.verified, archive, archive_file)
-        reaper = checkpoints.read_verified(directory, _named(by_name, manifest.facts.reaper))
+        reaper = checkpoints.read_verified(directory, reaper_file)
         for file in small:
             content = await asyncio.to_thread(checkpoints.read_verified, directory, file)
             name = file.name.partition("/")[2]

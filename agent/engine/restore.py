@@ -5,7 +5,7 @@ Whatever fails, nothing of a half-restored tree stays and the placeholder starts
 
 import asyncio
 import contextlib
-import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from agent.engine import entering, operations, stdio
 from agent.engine.compare import compare
 from agent.engine.means import Means
 from agent.engine.prepared import Prepared, prepare
-from agent.files.apply import apply
+from agent.files.apply import apply, holds_files
 from agent.init import words
 from agent.inside.child import CRIUProcess, Inside
-from agent.kernel import addresses
+from agent.kernel import addresses, tree
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from chrek.errors import ChrekError, RestoreError, TargetGoneError
@@ -71,6 +71,10 @@ async def restore(target: Target, path: Path, *, means: Means) -> Restored:
     except ChrekError as error:
         await start_cold(target, error)
         raise
+    except Exception as error:
+        failure = RestoreError(f"the restore into {target.name} failed: {error!r}")
+        await start_cold(target, failure)
+        raise failure from error
     except asyncio.CancelledError:
         await asyncio.shield(start_cold(target, RestoreError("the restore was interrupted")))
         raise
@@ -94,7 +98,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             await asyncio.to_thread(compare, manifest, target)
             await stack.enter_async_context(words.restoring(target))
         with phase("verify"):
-            stack.callback(shutil.rmtree, work.scratch, ignore_errors=True)
+            stack.callback(tree.remove, work.scratch)
             directory = stack.enter_context(checkpoints.opened(work.path))
             own = addresses.own(target.init)
             prepared = await stack.enter_async_context(
@@ -105,7 +109,9 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             criu = await _enter(work, inside, manifest, prepared, streams)
         with phase("files"):
             prepared.install_reaper(target)
-            await asyncio.to_thread(apply, prepared.archive, manifest.facts.file_roots, target.init)
+            if await asyncio.to_thread(holds_files, prepared.archive):
+                words.files(target)
+                await _to_its_end(apply, prepared.archive, manifest.facts.file_roots, target.init)
         pid = await _run_criu(work, criu, manifest, prepared, streams)
         with phase("leave"):
             await inside.ended()
@@ -115,6 +121,15 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             except TargetGoneError:
                 return pid, True
     return pid, False
+
+
+async def _to_its_end(work: Callable[..., None], *arguments: object) -> None:
+    """Run in a thread that is always awaited: it uses descriptors that are closed afterwards."""
+    thread = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        await asyncio.shield(thread)
+    finally:
+        await asyncio.gather(thread, return_exceptions=True)
 
 
 async def _enter(

@@ -54,6 +54,22 @@ def apply(archive: int, file_roots: list[FileRoot], pid: int) -> None:
             raise FilesRestoreError(f"the archive of files cannot be read: {error}") from error
 
 
+def holds_files(archive: int) -> bool:
+    """Whether an archive has anything in it but its end."""
+    with open(archive, "rb", closefd=False) as reader:
+        try:
+            with (
+                zstandard.ZstdDecompressor().stream_reader(reader) as stream,
+                tarfile.open(mode="r|", fileobj=cast(IO[bytes], stream)) as tar,
+            ):
+                first = tar.next()
+        except (tarfile.TarError, zstandard.ZstdError, ValueError, OSError) as error:
+            raise FilesRestoreError(f"the archive of files cannot be read: {error}") from error
+        finally:
+            os.lseek(archive, 0, os.SEEK_SET)
+    return first is None or first.name != END
+
+
 class _Writer:
     def __init__(self, opened: list[int]) -> None:
         self._roots = opened

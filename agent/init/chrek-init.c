@@ -46,6 +46,7 @@ static struct {
     int64_t timeout_ms, deadline_ms; /* when waiting or restoring ends in a cold start */
     pid_t main;             /* the child whose end is ours */
     pid_t expected;         /* the child that is not reaped before it is adopted */
+    bool written;           /* the agent has begun to write a checkpoint's files */
     uint64_t inherited_mask;
     struct sigaction inherited_sigchld;
 } me = {.dir_path = "/chrek", .dir = -1, .fifo = -1, .signals = -1, .timeout_ms = 2000};
@@ -206,6 +207,11 @@ static void start_cold(const char *why, const char *more)
 {
     say("cold start: %s%s", why, more);
     clear_namespace();
+    if (me.written) { /* a fresh command may not find what the source had made: a PID file, say */
+        put_mark("waited");
+        leave(LEFTOVERS, "files of the checkpoint are in this container; it must be started again,"
+                         " and then starts cold");
+    }
     reserve_pids();
     const char *reaper = find_reaper();
     pid_t pid = fork();
@@ -273,6 +279,8 @@ static void take_line(const char *line)
     else if (me.state == RESTORING && (rest = after("expect", line)) &&
              parse_number(rest, 2, INT_MAX, &number))
         me.expected = number, begin(); /* every good word is a sign of life */
+    else if (me.state == RESTORING && strcmp(line, "files") == 0)
+        me.written = true, begin();
     else
         complain(line);
 }

@@ -135,6 +135,12 @@ async def _repeat(target: Target) -> None:
         tell(target, "begin")
 
 
+def files(target: Target) -> None:
+    """Announce that the checkpoint's files will be written: after that a cold start needs a
+    fresh container, so chrek-init ends with 75 and its next start is cold."""
+    tell(target, "files")
+
+
 def expect(target: Target, pid: NamespacePID) -> None:
     """Announce the PID that will be PID 1's child: its end is then not lost."""
     tell(target, f"expect {pid}")

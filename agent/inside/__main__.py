@@ -164,7 +164,7 @@ def _serve(channel: socket.socket, request: wire.Request, descriptors: list[int]
         status = _await_criu(channel, child, end_with_agent=restoring)
         if restoring and status:
             with _Step("remove a half-restored tree"):
-                _in_namespace(os.kill, -1, signal.SIGKILL)  # spares PID 1 and the caller
+                _in_namespace(namespaces.kill_restored, signal.SIGKILL)
     finally:
         namespaces.detach_bundle()
     return {"event": "ended", "status": status}

@@ -15,6 +15,7 @@ _KINDS = (
     | calls.CLONE_NEWNS
     | calls.CLONE_NEWPID
 )
+_RESTORING = b"chrek:restoring\n"
 _PROC_ATTRIBUTES = calls.MOUNT_ATTR_NOSUID | calls.MOUNT_ATTR_NODEV | calls.MOUNT_ATTR_NOEXEC
 
 
@@ -76,6 +77,22 @@ def detach_bundle() -> None:
             calls.umount2(BUNDLE_PREFIX, calls.MNT_DETACH | calls.UMOUNT_NOFOLLOW)
     with suppress(OSError):
         os.rmdir(BUNDLE_PREFIX)  # noqa: PTH106 - pathlib imports more
+
+
+def kill_restored(signal_number: int) -> None:
+    """Kill all but PID 1 in the calling process's PID namespace, if PID 1 still waits for a
+    restore: chrek-init that has lost patience has started the command, and that must live."""
+    proc = calls.new_detached(b"proc", _PROC_ATTRIBUTES)
+    try:
+        comm = os.open("1/comm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+        try:
+            state = os.read(comm, 32)
+        finally:
+            os.close(comm)
+    finally:
+        os.close(proc)
+    if state == _RESTORING:
+        os.kill(-1, signal_number)
 
 
 def raise_last_pid(value: int) -> None:

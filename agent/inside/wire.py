@@ -11,7 +11,8 @@ import socket
 from typing import Literal, TypedDict
 
 _MESSAGE_BYTES = 1 << 16
-_DESCRIPTORS = 64
+_DESCRIPTORS = 250
+"""Most in one message; the kernel's own bound (SCM_MAX_FD) is 253."""
 
 
 class Request(TypedDict):
@@ -57,12 +58,14 @@ def send(channel: socket.socket, message: Request | Event, descriptors: list[int
 def receive(channel: socket.socket) -> tuple[dict[str, object], list[int]] | None:
     """The next message and its descriptors (close-on-exec), or None when the peer is gone."""
     rights = array.array("i")
-    payload, ancillary, _, _ = channel.recvmsg(
+    payload, ancillary, flags, _ = channel.recvmsg(
         _MESSAGE_BYTES, socket.CMSG_SPACE(_DESCRIPTORS * rights.itemsize), socket.MSG_CMSG_CLOEXEC
     )
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             rights.frombytes(content[: len(content) - len(content) % rights.itemsize])
+    if flags & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
+        raise OSError("a message did not fit")
     if not payload:
         for descriptor in rights:
             os.close(descriptor)

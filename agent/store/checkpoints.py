@@ -2,7 +2,6 @@
 
 import errno
 import os
-import shutil
 import stat
 import uuid
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.kernel import calls
+from agent.kernel import calls, tree
 from agent.store import hashing
 from chrek import ids
 from chrek.errors import DamagedError, ExistsError, NotFoundError, StorageError
@@ -70,7 +69,7 @@ class Checkpoints:
         try:
             yield
         finally:
-            shutil.rmtree(place, ignore_errors=True)
+            tree.remove(place)
             with suppress(OSError):
                 place.parent.rmdir()  # only when nothing else is there
 
@@ -109,7 +108,7 @@ class Checkpoints:
             if entry not in in_use
         ]
         for entry in left:
-            shutil.rmtree(entry, ignore_errors=True)
+            tree.remove(entry)
             with suppress(OSError):
                 entry.parent.rmdir()
         return left
@@ -133,7 +132,10 @@ def exists(identifier: CheckpointID) -> ExistsError:
 def load(path: Path) -> Manifest:
     """The manifest of the checkpoint in `path`; raises DamagedError, FormatError."""
     with opened(path) as directory:
-        return decode(_read(directory, MANIFEST, MAX_BYTES))
+        manifest = decode(_read(directory, MANIFEST, MAX_BYTES))
+    if (manifest.id, manifest.variant) != (path.parent.name, path.name):
+        raise DamagedError(f"the manifest in {path} is that of {manifest.id}/{manifest.variant}")
+    return manifest
 
 
 @contextmanager
@@ -260,7 +262,7 @@ def _discard(path: Path) -> None:
     """Out of sight first, so that nobody finds half of it."""
     trash = path.with_name(f"{_TRASH}{uuid.uuid4().hex}")
     path.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)
+    tree.remove(trash)
 
 
 def _sync_tree(path: Path) -> None:

@@ -33,6 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _exit_code(error)
     except BrokenPipeError:
         return _FAILED  # whoever read our output has gone
+    except Exception as error:
+        if asked.verbose:
+            raise
+        print(f"chrek: failed: {error!r}; -v shows where", file=sys.stderr)
+        return _FAILED
 
 
 def _exit_code(error: ChrekError) -> int:

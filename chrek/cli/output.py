@@ -16,11 +16,16 @@ def as_json(value: object) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns aligned and never wrapped: names stay whole for who reads and who greps."""
-    lines = [[" ".join(cell.split()) for cell in row] for row in (columns, *rows)]
+    lines = [[_plain(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         print("  ".join(cells).rstrip())
+
+
+def _plain(cell: str) -> str:
+    """On one line, and nothing that a terminal would obey: names come from containers."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(cell.split()))
 
 
 def size(count_bytes: float) -> str:

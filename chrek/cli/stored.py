@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import sys
 import time
-from datetime import datetime
 
 import msgspec
 
@@ -18,8 +17,10 @@ from chrek.cli import output
 from chrek.cli.machine import Machine
 from chrek.errors import ChrekError, UsageError
 from chrek.manifest import Manifest
+from chrek.names import MANIFEST
 from chrek.runspec import RunSpec
 
+_FAILED = 1
 _STARTED_COLD = 4
 _MOST_REPLICAS = 256
 
@@ -74,7 +75,8 @@ async def restore_command(machine: Machine, asked: argparse.Namespace) -> int:
             _say(result)
     if all(result["restored"] for result in results):
         return 0
-    return 1 if asked.on_failure == "fail" else _STARTED_COLD
+    cold = [result for result in results if not result["restored"] and result["cold"]]
+    return _STARTED_COLD if cold else _FAILED
 
 
 async def _replica(
@@ -82,14 +84,23 @@ async def _replica(
 ) -> dict[str, object]:
     started = time.monotonic()
     path = machine.store.newest(ids.checkpoint_id(found.id))
-    target = await asyncio.to_thread(
-        machine.containers.start,
-        name,
-        spec,
-        wait_seconds=machine.settings.first_word_seconds,
-    )
-    container_seconds = time.monotonic() - started
     result: dict[str, object] = {"name": name, "checkpoint": found.id}
+    try:
+        target = await asyncio.to_thread(
+            machine.containers.start,
+            name,
+            spec,
+            wait_seconds=machine.settings.first_word_seconds,
+        )
+    except ChrekError as error:  # the other replicas go on
+        return result | {
+            "restored": False,
+            "cold": False,
+            "reason": error.reason,
+            "message": str(error),
+            "seconds": time.monotonic() - started,
+        }
+    container_seconds = time.monotonic() - started
     try:
         restored = await restore(target, path, means=machine.means())
     except ChrekError as error:
@@ -158,7 +169,7 @@ async def ls(machine: Machine, asked: argparse.Namespace) -> int:
                 documents.append({"id": identifier, "variant": path.name, "reason": error.reason})
                 continue
             documents.append(_summary(found))
-            age = output.ago(datetime.fromisoformat(found.created).timestamp())
+            age = output.ago((path / MANIFEST).stat().st_mtime)
             size = output.size(found.size_bytes)
             frozen = f"{found.frozen_seconds:.3f} s"
             rows.append([found.id, found.variant, size, frozen, age, found.source])

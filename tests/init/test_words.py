@@ -268,6 +268,23 @@ class TestLeftovers:
         assert (container.dir / "waited").exists()
         assert "I may not kill another user's processes" in container.stderr
 
+    @pytest.mark.parametrize("end_of_it", ["cold the restore failed", None, "adopt 4000"])
+    def test_once_files_were_written_it_ends_with_75_and_the_next_start_is_cold(
+        self, container: Container, end_of_it: str | None
+    ) -> None:
+        container.start("sh", "-c", "exit 4").begun()
+        container.say("files")
+        if end_of_it is not None:
+            container.say(end_of_it)
+        assert container.exit_code() == 75
+        assert (container.dir / "waited").exists()
+        assert "files of the checkpoint are in this container" in container.stderr
+
+    def test_files_before_a_restore_has_begun_is_no_word(self, container: Container) -> None:
+        container.start("sh", "-c", "exit 4").comes_to("waiting")
+        container.say("files", "cold then")
+        assert container.exit_code() == 4
+
     def test_a_zombie_of_a_parent_outside_does_not_hold_it_up(self, container: Container) -> None:
         container.start("sleep", "1000").begun()
         enter = ["nsenter", "-t", str(container.init.pid), "-p", *container.user.command]

@@ -188,3 +188,64 @@ def test_nothing_of_the_container_is_run_or_read_by_criu(chrek: Chrek) -> None:
     assert not chrek.inside("source", "/var/tmp/was-here").exists()
     assert not chrek.inside("copy", "/var/tmp/was-here").exists()
     assert chrek.get("copy")["token"] == token
+
+
+def test_a_cold_start_after_a_failed_restore_does_not_find_the_sources_files(
+    chrek: Chrek,
+) -> None:
+    """A program that refuses to start twice (a PID file) must start in the placeholder."""
+    chrek.run("source", PYTHON, "/programs/once.py")
+    chrek("checkpoint", "source", "--as", "warm")
+    flip(largest(chrek), 4096)
+
+    chrek("restore", "warm", "--name", "copy", code=4)
+
+    wait_for(lambda: "ready" in chrek.log("copy"), "the cold start")
+    assert "already running" not in chrek.log("copy")
+    assert chrek.container("copy")["state"] == "running"
+    assert chrek.container("copy")["restored_from"] is None
+
+
+def test_a_container_with_zombies_is_captured_and_restored(chrek: Chrek) -> None:
+    chrek.run("source", PYTHON, "/programs/zombies.py")
+    chrek("checkpoint", "source", "--as", "warm")
+    chrek("restore", "warm", "--name", "copy")
+    wait_for(lambda: "alive" in chrek.log("copy"), "the program to go on")
+
+
+def test_a_tree_of_many_large_processes_is_restored(chrek: Chrek) -> None:
+    chrek.run("source", PYTHON, "/programs/many.py", "70")
+    chrek("checkpoint", "source", "--as", "warm")
+    assert chrek("inspect", "warm", "--json").json["facts"]["processes"][71:]
+    chrek("restore", "warm", "--name", "copy")
+    wait_for(lambda: "alive" in chrek.log("copy"), "the program to go on")
+
+
+def test_directories_of_any_depth_hurt_no_command(chrek: Chrek) -> None:
+    chrek.run("source", PYTHON, "/programs/deep.py")
+    said = chrek("checkpoint", "source", "--as", "warm", code=1).err
+    assert "Traceback" not in said
+    assert chrek.container("source")["state"] == "running"
+    chrek("stop", "source")
+    assert chrek("ps", "--json").json == []
+
+
+def test_a_second_capture_at_the_same_time_is_refused_and_the_first_succeeds(
+    chrek: Chrek,
+) -> None:
+    chrek.run("source", PYTHON, "/programs/counter.py")
+    token = chrek.get("source")["token"]
+    running = [chrek.start("checkpoint", "source", "--as", f"warm{n}") for n in range(3)]
+    said = [process.communicate(timeout=60)[1] for process in running]
+    codes = [process.returncode for process in running]
+    assert 0 in codes, said
+    assert all("Busy" in text for text, code in zip(said, codes, strict=True) if code), said
+    assert chrek.get("source")["token"] == token
+
+
+def test_a_manifest_in_another_checkpoints_place_is_refused(warm: Chrek) -> None:
+    path = variant(warm) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["id"] = "other"
+    path.write_text(json.dumps(manifest))
+    assert "CheckpointDamaged" in warm("restore", "warm", "--name", "copy", code=1).err

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from agent.init import binary
-from agent.kernel import locks, process
+from agent.kernel import locks, process, tree
 from agent.runtime.runc import network
 from agent.runtime.runc.places import Ended, Entry, Places, Started, boot_id
 from agent.runtime.target import Target
@@ -76,13 +75,14 @@ class Containers:
         for volume in spec.volumes:
             if not Path(volume.source).exists():
                 raise NotFoundError(f"{volume.source}, a volume of the container, does not exist")
-        places = self._claim(name)
         waiting = [f"{CHREK_DIR}/chrek-init", "wait", "--timeout", f"{wait_seconds:.3f}", "--"]
         entry = Entry(name, spec, [*waiting, *spec.argv], name)
-        binary.install(places.chrek_dir)
-        places.chrek_dir.chmod(0o777)  # as an emptyDir: the container's user writes there
-        places.entry.write_bytes(msgspec.json.encode(entry))
-        self._start_shim(places)
+        with self._claimed(name) as places:
+            places.chrek_dir.mkdir()
+            binary.install(places.chrek_dir)
+            places.chrek_dir.chmod(0o777)  # as an emptyDir: the container's user writes there
+            places.entry.write_bytes(msgspec.json.encode(entry))
+            self._start_shim(places)
         return self.target(name)
 
     def note_restored(self, name: str, checkpoint: str) -> None:
@@ -130,8 +130,10 @@ class Containers:
     def stop(self, name: str, grace_seconds: float) -> int | None:
         """SIGTERM, SIGKILL after the grace, then forget the container; its exit status."""
         places = self.places(name)
-        described = self.describe(name)
-        if described.state == "running":
+        deadline = time.monotonic() + _KILL_SECONDS
+        while self.describe(name).state == "starting" and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        if self.describe(name).state == "running":
             # Either may find that it has just ended by itself.
             with suppress(NotFoundError, TargetGoneError):
                 self.signal(name, signal.SIGTERM)
@@ -163,8 +165,23 @@ class Containers:
             places.home.mkdir(parents=True, mode=0o755)
         except FileExistsError as error:
             raise ExistsError(f"a container {name} is being started") from error
-        places.chrek_dir.mkdir()
         return places
+
+    @contextmanager
+    def _claimed(self, name: str) -> Iterator[Places]:
+        """The name, given back when the container cannot be started."""
+        try:
+            places = self._claim(name)
+        except OSError as error:
+            raise RuntimeFailedError(f"container {name} could not be made: {error}") from error
+        try:
+            yield places
+        except OSError as error:
+            tree.remove(places.home)
+            raise RuntimeFailedError(f"container {name} could not be started: {error}") from error
+        except BaseException:
+            tree.remove(places.home)
+            raise
 
     def _start_shim(self, places: Places) -> None:
         # Not -I: an editable install finds this package through site-packages either way, but a
@@ -173,7 +190,7 @@ class Containers:
         for setting in ("CHREK_SUBNET",):
             if setting in os.environ:
                 environment[setting] = os.environ[setting]
-        with self._claimed(places), places.shim_log.open("ab") as log:
+        with places.shim_log.open("ab") as log:
             shim = subprocess.Popen(
                 [sys.executable, "-m", "agent.runtime.runc.shim", str(self.root), places.name],
                 stdin=subprocess.DEVNULL,
@@ -190,21 +207,9 @@ class Containers:
         word: dict[str, str] = json.loads(said) if said else {"error": "the shim died"}
         if "error" in word:
             tail = _tail(places.log) or _tail(places.shim_log)
-            shutil.rmtree(places.home, ignore_errors=True)
             hint = word.get("hint") or (f"It said: {tail}" if tail else "")
             kind = MachineError if word.get("reason") == MachineError.reason else RuntimeFailedError
             raise kind(f"container {places.name}: {word['error']}", hint=hint)
-
-    @contextmanager
-    def _claimed(self, places: Places) -> Iterator[None]:
-        """Give the name back when its shim cannot be started."""
-        try:
-            yield
-        except OSError as error:
-            shutil.rmtree(places.home, ignore_errors=True)
-            raise RuntimeFailedError(
-                f"container {places.name} could not be started: {error}"
-            ) from error
 
     def _read(self, places: Places) -> tuple[Entry | None, Started | None]:
         return _decoded(places.entry, Entry), _decoded(places.started, Started)
@@ -216,7 +221,8 @@ class Containers:
             return "lost" if places.lock.exists() else "starting"
         if started is None or started.boot_id != boot_id():
             return "starting"
-        return "running" if process.same(started.init_pid, started.init_ticks) else "exited"
+        # Its shim lives: it is about to note the end, or to start the container again.
+        return "running" if process.same(started.init_pid, started.init_ticks) else "starting"
 
     def _describe(self, name: str) -> Container | None:
         places = Places(self.root, name)
@@ -251,12 +257,12 @@ class Containers:
                 raise MachineError("runc is missing", hint="apt install runc") from error
         if keep_log:
             for directory in (places.upper, places.work, places.bundle, places.chrek_dir):
-                shutil.rmtree(directory, ignore_errors=True)
+                tree.remove(directory)
             places.ended.write_bytes(
                 msgspec.json.encode(Ended(status=128 + signal.SIGKILL, ended=time.time()))
             )
         else:
-            shutil.rmtree(places.home, ignore_errors=True)
+            tree.remove(places.home)
 
 
 def _decoded(path: Path, kind: type[_T]) -> _T | None:

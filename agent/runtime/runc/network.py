@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.kernel import locks
-from chrek.errors import MachineError, RuntimeFailedError
+from chrek.errors import MachineError, RuntimeFailedError, UsageError
 
 BRIDGE = "chrek0"
 _STATE = Path("/run/chrek/net")
@@ -39,7 +39,11 @@ class Lease:
 
 def subnet() -> ipaddress.IPv4Network:
     """CHREK_SUBNET, or a default that rarely collides."""
-    return ipaddress.IPv4Network(os.environ.get("CHREK_SUBNET", _DEFAULT_SUBNET))
+    text = os.environ.get("CHREK_SUBNET", _DEFAULT_SUBNET)
+    try:
+        return ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise UsageError(f"CHREK_SUBNET={text} is no IPv4 network: {error}") from error
 
 
 def connect(pid: int) -> Lease:

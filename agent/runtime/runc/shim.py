@@ -9,7 +9,6 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,14 +19,19 @@ from pathlib import Path
 
 import msgspec
 
-from agent.kernel import calls, process
+from agent.kernel import calls, process, tree
 from agent.runtime.runc import network, spec
 from agent.runtime.runc.places import Ended, Entry, Places, Started, boot_id
 from chrek.errors import ChrekError, MachineError, RuntimeFailedError
+from chrek.names import WAITED_MARK
 
 _PR_SET_CHILD_SUBREAPER = 36
 _MS_REC_PRIVATE = 0x4000 | 0x40000
 _CHUNK = 1 << 16
+# chrek-init's word for "start me again": a fresh container, in which the next start is cold. The
+# kubelet does the same for a pod; /chrek is kept, as an emptyDir is.
+_AGAIN = 75
+_ATTEMPTS = 2
 
 
 def main(root: str, name: str) -> int:
@@ -35,14 +39,20 @@ def main(root: str, name: str) -> int:
     places = Places(Path(root), name)
     lock = os.open(places.lock, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with ExitStack() as stack:
-        try:
-            init, pipes = _start(places, stack)
-        except ChrekError as error:
-            _tell({"error": error.message, "hint": error.hint, "reason": error.reason})
-            return 1
-        _tell({})
-        status = _follow(places, init, pipes)
+    status = _AGAIN
+    for _ in range(_ATTEMPTS):
+        with ExitStack() as stack:
+            try:
+                init, pipes = _start(places, stack)
+            except ChrekError as error:
+                _tell({"error": error.message, "hint": error.hint, "reason": error.reason})
+                return 1
+            _tell({})
+            status = _follow(places, init, pipes)
+        # An app may end with 75 too; only chrek-init leaves the mark as it does.
+        if status != _AGAIN or not (places.chrek_dir / WAITED_MARK).exists():
+            break
+    tree.remove(places.chrek_dir)
     _write(places.ended, Ended(status=status, ended=time.time()))
     return 0
 
@@ -198,8 +208,8 @@ def _remove_files(places: Places) -> None:
         calls.umount2(rootfs, calls.MNT_DETACH)
     except OSError as error:
         print(f"{rootfs}: {error}", file=sys.stderr)  # noqa: T201
-    for directory in (places.upper, places.work, places.bundle, places.chrek_dir):
-        shutil.rmtree(directory, ignore_errors=True)
+    for directory in (places.upper, places.work, places.bundle):
+        tree.remove(directory)
 
 
 if __name__ == "__main__":
