@@ -1,5 +1,6 @@
 """chrek-init as PID 1 of real PID namespaces, watched and spoken to from the host."""
 
+import ctypes
 import os
 import shutil
 import signal
@@ -125,7 +126,11 @@ class Container:
 
     @property
     def reaper(self) -> Process:
-        return next(p for p in self.init.children if p.comm == "chrek-reaper")
+        def found() -> list[Process]:  # it has that name from its exec on
+            return [p for p in self.init.children if p.comm == "chrek-reaper"]
+
+        wait_until(found, "the reaper")
+        return found()[0]
 
     def start(
         self,
@@ -188,6 +193,17 @@ class Container:
             if self.init.pid:
                 self.init.kill()  # and the kernel ends all else in the namespace
             self.unshare.wait(60)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_signal_is_ignored() -> None:
+    """What glibc's posix_spawn starts, and so all that make starts, ignores signal 32. Python
+    cannot undo that, and the programs under test would inherit it."""
+    rt_sigaction = {"x86_64": 13, "aarch64": 134}[os.uname().machine]
+    default = (ctypes.c_uint64 * 4)()  # handler, flags, restorer, mask
+    libc = ctypes.CDLL(None, use_errno=True)
+    for internal in (32, 33):
+        assert libc.syscall(rt_sigaction, internal, default, None, ctypes.c_size_t(8)) == 0
 
 
 @pytest.fixture(scope="session")
