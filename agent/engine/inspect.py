@@ -125,7 +125,7 @@ def _facts(
         criu=bundle.criu_version,
         chrek_init=binary.version(),
         reaper=reaper,
-        hostname=_hostname(target),
+        hostname=target.name,
         uid=top.uid,
         gid=top.gid,
         root_pid=root.pid,
@@ -164,11 +164,6 @@ def _highest(tree: list[Process]) -> int:
         except (FileNotFoundError, ProcessLookupError):
             continue
     return highest
-
-
-def _hostname(target: Target) -> str:
-    # The kernel's own file shows the reader's; the environment of PID 1 is what can be read.
-    return target.name
 
 
 def _mounts(target: Target) -> list[MountFact]:
