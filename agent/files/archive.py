@@ -32,7 +32,6 @@ _TICK_NS = 20_000_000
 _OVERLAY = "trusted.overlay."
 # overlayfs moves these between its layers in ways that a copy of the upper layer does not carry.
 _REFUSED = ("trusted.overlay.redirect", "trusted.overlay.metacopy")
-_SKIPPED = frozenset({"criu.kdat"})  # CRIU's own cache, in /run
 
 Signature = tuple[int, int, int, int, int, int, int]
 
@@ -211,7 +210,7 @@ class _Exactly:
 def _walk(directory: int, excluded: frozenset[str], prefix: str = "") -> Iterator[_Found]:
     for name in sorted(os.listdir(directory)):
         path = f"{prefix}{name}"
-        if path in excluded or path in _SKIPPED:
+        if path in excluded:
             continue
         try:
             found = _Found(directory, name, path, os.lstat(name, dir_fd=directory))

@@ -1,5 +1,6 @@
 """What the commands work on: settings, store, containers and bundle of this machine."""
 
+import asyncio
 import os
 import sys
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from agent.engine import operations
 from agent.engine.means import Means
 from agent.runtime.runc.containers import Containers
 from agent.runtime.runc.places import DEFAULT_ROOT
+from agent.runtime.target import Target
 from agent.settings import Settings
 from agent.store.checkpoints import Checkpoints
 from chrek.errors import MachineError, UsageError
+from chrek.runspec import RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,11 @@ class Machine:
     def means(self) -> Means:
         """What the engine works with; raises MachineError without a CRIU bundle."""
         return Means(find(), self.settings)
+
+    async def start(self, name: str, spec: RunSpec) -> Target:
+        """Start a container that waits to hear whether it is restored or cold."""
+        wait_seconds = self.settings.first_word_seconds
+        return await asyncio.to_thread(self.containers.start, name, spec, wait_seconds=wait_seconds)
 
     async def tidy(self) -> None:
         """Undo what killed commands left, before anything new begins."""

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from chrek import logs
+from chrek.cli import output
 from chrek.cli.parser import parser
 from chrek.errors import ChrekError, MachineError, UsageError
 
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             print("chrek: interrupted", file=sys.stderr)
         return _INTERRUPTED
     except ChrekError as error:
-        print(f"chrek: {error} ({error.reason})", file=sys.stderr)
+        output.problem(error)
         return _exit_code(error)
     except BrokenPipeError:
         return _FAILED  # whoever read our output has gone

@@ -7,11 +7,18 @@ from collections.abc import Sequence
 
 import msgspec
 
+from chrek.errors import ChrekError
+
 
 def as_json(value: object) -> None:
     """One JSON document on stdout."""
     json.dump(msgspec.to_builtins(value), sys.stdout, indent=2)
     print()
+
+
+def problem(error: ChrekError) -> None:
+    """One sentence and its reason, on stderr."""
+    print(f"chrek: {error} ({error.reason})", file=sys.stderr)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -19,9 +19,7 @@ _LOG_POLL_SECONDS = 0.1
 async def run(machine: Machine, asked: argparse.Namespace) -> int:
     """Start a container and its command."""
     spec = run_spec(asked)
-    target = await asyncio.to_thread(
-        machine.containers.start, asked.name, spec, wait_seconds=machine.settings.first_word_seconds
-    )
+    target = await machine.start(asked.name, spec)
     try:
         await words.cold(target, "started by chrek run")
     except (ChrekError, asyncio.CancelledError):
@@ -88,7 +86,7 @@ async def stop(machine: Machine, asked: argparse.Namespace) -> int:
         try:
             status = await asyncio.to_thread(machine.containers.stop, name, asked.time)
         except ChrekError as error:
-            print(f"chrek: {error} ({error.reason})", file=sys.stderr)
+            output.problem(error)
             code = 1
             continue
         ended.append({"name": name, "status": status})

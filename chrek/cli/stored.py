@@ -9,9 +9,11 @@ import msgspec
 
 from agent.engine import identity
 from agent.engine.capture import Capture, capture
+from agent.engine.means import Means
 from agent.engine.restore import restore
 from agent.init import words
 from agent.store import checkpoints
+from agent.store.checkpoints import Stored
 from chrek import ids
 from chrek.cli import output
 from chrek.cli.machine import Machine
@@ -57,16 +59,19 @@ async def restore_command(machine: Machine, asked: argparse.Namespace) -> int:
         raise UsageError(f"--count {asked.count} is not between 1 and {_MOST_REPLICAS}")
     identifier = ids.checkpoint_id(asked.identifier)
     path = machine.store.newest(identifier)
-    found = checkpoints.load(path)
-    if found.spec is None:
+    stored = Stored(path, checkpoints.load(path))
+    if stored.manifest.spec is None:
         raise UsageError(f"checkpoint {identifier} was made in a cluster and has no command")
-    machine.means()  # before any container is made
-    spec = found.spec
+    means = machine.means()  # before any container is made
+    spec = stored.manifest.spec
     if asked.net:
         spec = msgspec.structs.replace(spec, network=asked.net)
     names = _names(machine, asked, identifier)
     results = await asyncio.gather(
-        *(_replica(machine, name, spec, found, fail=asked.on_failure == "fail") for name in names)
+        *(
+            _replica(machine, means, name, spec, stored, fail=asked.on_failure == "fail")
+            for name in names
+        )
     )
     if asked.json:
         output.as_json(results)
@@ -80,18 +85,13 @@ async def restore_command(machine: Machine, asked: argparse.Namespace) -> int:
 
 
 async def _replica(
-    machine: Machine, name: str, spec: RunSpec, found: Manifest, *, fail: bool
+    machine: Machine, means: Means, name: str, spec: RunSpec, stored: Stored, *, fail: bool
 ) -> dict[str, object]:
     started = time.monotonic()
-    path = machine.store.newest(ids.checkpoint_id(found.id))
+    found = stored.manifest
     result: dict[str, object] = {"name": name, "checkpoint": found.id}
     try:
-        target = await asyncio.to_thread(
-            machine.containers.start,
-            name,
-            spec,
-            wait_seconds=machine.settings.first_word_seconds,
-        )
+        target = await machine.start(name, spec)
     except ChrekError as error:  # the other replicas go on
         return result | {
             "restored": False,
@@ -102,7 +102,7 @@ async def _replica(
         }
     container_seconds = time.monotonic() - started
     try:
-        restored = await restore(target, path, means=machine.means())
+        restored = await restore(target, stored.path, means=means)
     except ChrekError as error:
         result |= {"restored": False, "cold": not fail}
         result |= {"reason": error.reason, "message": str(error)}
@@ -247,7 +247,7 @@ async def rm(machine: Machine, asked: argparse.Namespace) -> int:
             identifier = ids.checkpoint_id(named)
             count = await asyncio.to_thread(machine.store.remove, identifier)
         except ChrekError as error:
-            print(f"chrek: {error} ({error.reason})", file=sys.stderr)
+            output.problem(error)
             code = 1
             continue
         deleted.append({"id": identifier, "variants": count})

@@ -165,9 +165,7 @@ def _weights() -> Path:
 
 async def _start_cold(machine: Machine, spec: RunSpec) -> tuple[float, Answer]:
     started = time.monotonic()
-    target = await asyncio.to_thread(
-        machine.containers.start, "source", spec, wait_seconds=machine.settings.first_word_seconds
-    )
+    target = await machine.start("source", spec)
     await words.cold(target, "started by the demo")
     first = await _ready(machine, "source", _COLD_SECONDS)
     return time.monotonic() - started, first
@@ -188,12 +186,7 @@ async def _restore(machine: Machine, stored: Stored, spec: RunSpec, name: str) -
     started = time.monotonic()
     phases: dict[str, float] = {}
     try:
-        target = await asyncio.to_thread(
-            machine.containers.start,
-            name,
-            spec,
-            wait_seconds=machine.settings.first_word_seconds,
-        )
+        target = await machine.start(name, spec)
         phases["container"] = time.monotonic() - started
         restored = await restore(target, stored.path, means=machine.means())
         phases |= restored.phases
