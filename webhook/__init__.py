@@ -1,0 +1,1 @@
+"""The admission webhook: turns annotated pods into sources and placeholders."""

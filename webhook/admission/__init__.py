@@ -1,0 +1,1 @@
+"""The pure core: a pod and what is known of its namespace -> a decision -> a JSON patch."""

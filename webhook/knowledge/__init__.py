@@ -1,0 +1,1 @@
+"""What the webhook knows of the cluster, kept by watches and answered from memory."""

@@ -1,0 +1,1 @@
+"""The webhook over HTTP: AdmissionReview v1 in and out, health, metrics."""
