@@ -1,0 +1,1 @@
+"""The process of the DaemonSet: what a node needs before anything is captured on it."""

@@ -1,0 +1,1 @@
+"""Tests. A package, so that tests/webhook and tests/certs do not hide webhook and certs."""
