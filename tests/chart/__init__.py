@@ -1,0 +1,1 @@
+"""The chart as real helm renders it, without a cluster."""
