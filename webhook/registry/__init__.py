@@ -1,0 +1,1 @@
+"""What an image starts, asked of its registry. Off by default; docs/registry-lookup.md."""
