@@ -6,12 +6,14 @@ models would drop it.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, Configuration
 
@@ -19,10 +21,16 @@ from chrek.kube.errors import APIError, ExpiredError, NoClusterError
 
 JSON = dict[str, Any]
 
+_NOT_FOUND: Final = 404
 _GONE: Final = 410
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+)+")
+"""Names in it may come from a pod that nobody has validated, and must not lead elsewhere."""
 _MESSAGE_CHARACTERS: Final = 300
 _CONNECT_SECONDS: Final = 10.0
-_UNREACHABLE: Final = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+_UNREACHABLE: Final = (
+    aiohttp.ClientError, OSError, asyncio.TimeoutError, config.ConfigException,
+)  # fmt: skip
+_NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class API(Protocol):
@@ -35,7 +43,7 @@ class API(Protocol):
 
     def lines(
         self, path: str, query: Mapping[str, str], *, silence_seconds: float
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The lines of a watch, until the server ends it or is silent for too long."""
 
 
@@ -59,7 +67,7 @@ class ClusterAPI:
 
     async def lines(
         self, path: str, query: Mapping[str, str], *, silence_seconds: float
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         limit = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence_seconds)
         try:
             async with await self._request(path, query, limit) as answer:
@@ -67,12 +75,16 @@ class ClusterAPI:
                     _check(path, answer.status, await answer.read())
                 async for line in answer.content:
                     yield line
-        except (*_UNREACHABLE, ValueError) as error:  # ValueError: a line beyond every limit
+        except _UNREACHABLE as error:
             raise _no_answer(path, error) from error
+        except (ValueError, HttpProcessingError) as error:  # too long a line; a list has no limit
+            raise ExpiredError(f"{path}: a line cannot be read: {error!r:.100}") from error
 
     async def _request(
         self, path: str, query: Mapping[str, str], limit: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
+        if not _PATH.fullmatch(path):
+            raise APIError(f"{path[:_MESSAGE_CHARACTERS]!r} names no object", status=_NOT_FOUND)
         answer: aiohttp.ClientResponse = await self._client.call_api(
             path,
             "GET",
@@ -110,7 +122,7 @@ def _check(path: str, status: int, content: bytes) -> None:
         return
     try:
         message = str(msgspec.json.decode(content)["message"])
-    except (msgspec.MsgspecError, KeyError, TypeError, RecursionError):
+    except (*_NOT_JSON, KeyError, TypeError):
         message = content[:_MESSAGE_CHARACTERS].decode(errors="replace")
     raised = ExpiredError if status == _GONE else APIError
     raise raised(f"{path} gave {status}: {message[:_MESSAGE_CHARACTERS]}", status=status)
@@ -123,5 +135,5 @@ def _no_answer(path: str, error: Exception) -> APIError:
 def _decode(path: str, content: bytes) -> JSON:
     try:
         return msgspec.json.decode(content, type=JSON)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _NOT_JSON as error:
         raise APIError(f"{path}: the API server's answer is not JSON: {error}") from error

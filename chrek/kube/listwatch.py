@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -83,16 +84,20 @@ class ListWatch:
         query = {**self._selector, "limit": _PAGE}
         while True:
             page = await self._api.get(self.path, query)
-            objects += page.get("items") or []
-            metadata: dict[str, Any] = page.get("metadata") or {}
-            if not metadata.get("continue"):
+            try:
+                metadata: dict[str, Any] = page["metadata"]
+                version, more = str(metadata["resourceVersion"]), metadata.get("continue")
+                objects += page["items"] or []
+            except (KeyError, TypeError, AttributeError) as error:
+                raise APIError(f"{self.path}: what was listed is no list") from error
+            if not more:
                 break
-            query["continue"] = metadata["continue"]
+            query["continue"] = str(more)
         self._observer.replaced(objects)
         self._well()
         self.health.listed.set()
         event(_log, logging.INFO, "listed", path=self.path, objects=len(objects))
-        return str(metadata.get("resourceVersion") or "0")
+        return version
 
     async def _watch(self) -> None:
         query = {
@@ -102,10 +107,12 @@ class ListWatch:
             "resourceVersion": self._version or "0",
             "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311
         }
-        async for line in self._api.lines(self.path, query, silence_seconds=_SILENCE_SECONDS):
-            if line.strip():
-                self._take(line)
-                self._well()
+        lines = self._api.lines(self.path, query, silence_seconds=_SILENCE_SECONDS)
+        async with aclosing(lines):  # the connection too, when a line ends this watch
+            async for line in lines:
+                if line.strip():
+                    self._take(line)
+                    self._well()
 
     def _take(self, line: bytes) -> None:
         try:
@@ -113,7 +120,10 @@ class ListWatch:
             if kind == "ERROR":
                 raise _told(self.path, found)
             version = str(found["metadata"]["resourceVersion"])
-        except (msgspec.MsgspecError, KeyError, TypeError, RecursionError) as error:
+        except (
+            msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError, AttributeError,
+            RecursionError,
+        ) as error:  # fmt: skip
             raise ExpiredError(f"{self.path}: a watch gave {line[:100]!r}") from error
         if kind in ("ADDED", "MODIFIED"):
             self._observer.changed(found)

@@ -16,6 +16,7 @@ _FORM: Final = 1
 """Raise it when the same pod gives another identity: then no older checkpoint fits."""
 
 _SERVICE_ACCOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+_FILLED_IN: Final = (("apiVersion", "v1"), ("divisor", "0"))
 _POD_CREDENTIALS: Final = (
     "runAsUser", "runAsGroup", "supplementalGroups", "fsGroup", "seccompProfile",
 )  # fmt: skip
@@ -58,7 +59,7 @@ def _plain(value: Any) -> Any:
             key: inner
             for key, inner in kept.items()
             if not (inner is None or inner is False or inner in ("", [], {}))
-            and (key, inner) != ("apiVersion", "v1")
+            and (key, inner) not in _FILLED_IN
         }
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
@@ -66,7 +67,7 @@ def _plain(value: Any) -> Any:
 def _env(container: Mapping[str, Any], ignored: Set[str]) -> list[Any]:
     """In order: `$(NAME)` sees only what stands before it."""
     return [
-        [entry.get("name"), entry.get("value") or "", _plain(entry.get("valueFrom") or {})]
+        [entry.get("name"), entry.get("value") or "", _plain(entry.get("valueFrom")) or {}]
         for entry in container.get("env") or []
         if entry.get("name") not in ignored
     ]

@@ -1,4 +1,4 @@
-"""The words in front of a container's command that make chrek-init its PID 1."""
+"""The words by which a pod runs chrek-init: in front of a command, and as a probe."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,6 +7,7 @@ from chrek.names import CHREK_DIR
 from chrek.pods.names import IMAGE_INIT
 
 INJECTED_INIT: Final = f"{CHREK_DIR}/chrek-init"
+_READY: Final = ([INJECTED_INIT, "ready"], [IMAGE_INIT, "ready"])
 _WORDS: Final = 5
 
 
@@ -14,6 +15,17 @@ def prefix(timeout_seconds: int, *, in_image: bool) -> list[str]:
     """What goes before the command; chrek-init waits so long for the agent's first word."""
     program = IMAGE_INIT if in_image else INJECTED_INIT
     return [program, "wait", "--timeout", str(timeout_seconds), "--"]
+
+
+def ready(*, in_image: bool) -> list[str]:
+    """What a probe runs to learn whether the command has started."""
+    return list(_READY[in_image])
+
+
+def asks_ready(probe: object) -> bool:
+    """Whether `probe` runs that, whatever else has become of it."""
+    action = probe.get("exec") if isinstance(probe, dict) else None
+    return isinstance(action, dict) and action.get("command") in _READY
 
 
 def is_wrapped(command: object) -> bool:

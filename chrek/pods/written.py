@@ -5,8 +5,9 @@ something else. So a pod that comes by a second time (the API server asks again 
 webhook, or somebody copies a live pod) is judged by what its user wrote.
 """
 
+import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -15,7 +16,8 @@ from chrek.pods import names, wrapping
 Pod = dict[str, Any]
 """The API's JSON object of a pod."""
 
-_MAX_BYTES: Final = 64 << 10
+_MAX_BYTES: Final = 256 << 10
+"""The API server takes no more in all annotations of a pod."""
 _OURS_IN_SPEC: Final = {
     "volumes": {names.DIR_VOLUME, names.CLAIM_VOLUME},
     "initContainers": {names.INIT_CONTAINER},
@@ -23,14 +25,35 @@ _OURS_IN_SPEC: Final = {
 _ANNOTATIONS: Final = (names.CHECKPOINT_ID, names.IDENTITY, names.AS_WRITTEN)
 
 
+Member = Literal[
+    "command", "args", "image", "securityContext",
+    "startupProbe", "readinessProbe", "livenessProbe",
+]  # fmt: skip
+MEMBERS: Final[tuple[Member, ...]] = get_args(Member)
+
+
+class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """was: what stood there, null for nothing. ours: digest of what chrek wrote in its place, so
+    that what others have written over that since is theirs and stays.
+    """
+
+    was: Any
+    ours: str
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What AS_WRITTEN holds. container: the chosen one. members: what stood in each member of it
-    that chrek wrote anew, null where there was nothing. `command` is among them only if the
-    command is the image's; else it is the wrapped one without its prefix.
+    """What AS_WRITTEN holds. container: the chosen one. members: those of it that chrek wrote
+    anew. `command` is among them only if the command is the image's; else it is the wrapped one
+    without its prefix.
     """
 
     container: Annotated[str, msgspec.Meta(max_length=253)]
-    members: dict[str, Any] = {}
+    members: dict[Member, Kept] = {}
+
+
+def instead(was: Any, ours: Any) -> Kept:
+    """That chrek wrote `ours` where `was` stood."""
+    return Kept(was, _digest(ours))
 
 
 def record(pod: Mapping[str, Any]) -> Record | None:
@@ -46,10 +69,7 @@ def record(pod: Mapping[str, Any]) -> Record | None:
         found = msgspec.json.decode(text, type=Record)
     except (msgspec.MsgspecError, RecursionError):
         return None
-    wrapped = any(
-        container.get("name") == found.container and wrapping.is_wrapped(container.get("command"))
-        for container in pod["spec"].get("containers") or []
-    )
+    wrapped = any(_is_ours(container, found) for container in pod["spec"].get("containers") or [])
     return found if wrapped else None
 
 
@@ -59,7 +79,7 @@ def as_written(pod: Pod, kept: Record) -> Pod:
     for member, ours in _OURS_IN_SPEC.items():
         _filter(spec, member, ours)
     spec["containers"] = [
-        _container(container, kept) if container.get("name") == kept.container else container
+        _container(container, kept) if _is_ours(container, kept) else container
         for container in spec["containers"]
     ]
     metadata = dict(pod["metadata"])
@@ -68,16 +88,29 @@ def as_written(pod: Pod, kept: Record) -> Pod:
     return {**pod, "metadata": metadata, "spec": spec}
 
 
+def _is_ours(container: Mapping[str, Any], kept: Record) -> bool:
+    return container.get("name") == kept.container and wrapping.is_wrapped(container.get("command"))
+
+
 def _container(container: dict[str, Any], kept: Record) -> dict[str, Any]:
     written = dict(container)
     written["command"] = wrapping.unwrapped(container["command"])
-    for member, value in kept.members.items():
-        if value is None:
+    for member, one in kept.members.items():
+        value = container.get(member)
+        if _digest(value) != one.ours and not wrapping.asks_ready(value):
+            continue
+        if one.was is None:
             written.pop(member, None)
         else:
-            written[member] = value
+            written[member] = one.was
+    if "command" in written and "args" in container:  # words of the image, edited: all of them
+        written["args"] = container["args"]
     _filter(written, "volumeMounts", _OURS_IN_SPEC["volumes"])
     return written
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:16]
 
 
 def _filter(holder: dict[str, Any], member: str, ours: set[str]) -> None:

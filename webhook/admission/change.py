@@ -10,7 +10,7 @@ import msgspec
 
 from chrek.names import CHREK_DIR
 from chrek.pods import names, wrapping
-from chrek.pods.written import Pod, Record
+from chrek.pods.written import MEMBERS, Pod, Record, instead
 from webhook.admission import probes
 from webhook.admission.decision import TakeOn
 from webhook.admission.known import Options
@@ -18,6 +18,9 @@ from webhook.admission.known import Options
 _USER: Final = 65532
 """Of the init image; written into the pod only where the pod's own user is root."""
 _LIMITED: Final = ("cpu", "memory")
+_SECCOMP_OF_POD: Final = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_OF_CONTAINER: Final = "container.seccomp.security.alpha.kubernetes.io/"
+"""Kubernetes before 1.27 reads these too, and rejects a pod whose field says something else."""
 
 
 def taken_on(pod: Pod, decision: TakeOn, options: Options) -> Pod:
@@ -73,10 +76,11 @@ def _literal(words: Sequence[str]) -> list[str]:
 
 
 def _is_unconfined(pod: Pod, written: Mapping[str, Any]) -> bool:
+    annotations = (pod.get("metadata") or {}).get("annotations") or {}
+    if {_SECCOMP_OF_POD, _SECCOMP_OF_CONTAINER + written["name"]} & annotations.keys():
+        return False
     contexts = [pod["spec"].get("securityContext") or {}, written.get("securityContext") or {}]
-    return not any(context.get("seccompProfile") for context in contexts) and not any(
-        context.get("privileged") for context in contexts
-    )
+    return not any(c.get("seccompProfile") or c.get("privileged") for c in contexts)
 
 
 def _init_container(
@@ -141,23 +145,23 @@ def _metadata(
     pod: Pod, written: dict[str, Any], container: dict[str, Any], decision: TakeOn
 ) -> dict[str, Any]:
     metadata = pod.get("metadata") or {}
-    kept = _record(written, container, from_image=decision.config is not None)
+    record = _record(written, container, from_image=decision.config is not None)
     annotations = {
         **(metadata.get("annotations") or {}),
         names.CHECKPOINT_ID: decision.checkpoint_id,
         names.IDENTITY: decision.identity,
-        names.AS_WRITTEN: msgspec.json.encode(kept).decode(),
+        names.AS_WRITTEN: msgspec.json.encode(record).decode(),
     }
     labels = {**(metadata.get("labels") or {}), names.ROLE_LABEL: decision.role}
     return {**metadata, "annotations": annotations, "labels": labels}
 
 
 def _record(written: dict[str, Any], container: dict[str, Any], *, from_image: bool) -> Record:
-    """What the user wrote in each member that is new, but for what unwrapping gives back."""
-    derived = {"volumeMounts"} | (set() if from_image else {"command"})
+    """What the user wrote in each member that is new, but for a command that unwraps to it."""
+    new = [member for member in MEMBERS if container.get(member) is not written.get(member)]
     members = {
-        member: written.get(member)
-        for member, value in container.items()
-        if member not in derived and value is not written.get(member)
+        member: instead(written.get(member), container[member])
+        for member in new
+        if from_image or member != "command"
     }
     return Record(container=written["name"], members=members)

@@ -57,16 +57,18 @@ class TakeOn:
 Decision = Untouched | TakeOn
 
 
-def decide(pod: Pod, known: Known, options: Options) -> Decision:
-    """For `pod` as its user wrote it."""
+def decide(pod: Pod, known: Known, options: Options, before: str | None = None) -> Decision:
+    """For `pod` as its user wrote it. before: the container that was chosen an admission ago; a
+    sidecar that was put in front of it since does not take its place.
+    """
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
     try:
         wish = read(annotations, known.annotations)
         if wish is None:
             return Untouched()
-        index = _chosen(pod, wish, annotations)
+        index = _chosen(pod, wish, before, annotations.get(names.DEFAULT_CONTAINER))
     except WishError as error:
-        return _cold([error.message])
+        return unchanged([error.message])
     container = pod["spec"]["containers"][index]
     image = wish.checkpoint_image or str(container.get("image") or "")
     config = None if container.get("command") else known.images.get(image)
@@ -83,7 +85,7 @@ def _refused(
     reasons = [*refusals.of_pod(pod, options), *refusals.of_container(container, wish)]
     if container.get("command") or config is not None:
         reasons += refusals.of_command(container["name"], _argv(container, config))
-    return _cold(reasons) if reasons else None
+    return unchanged(reasons) if reasons else None
 
 
 def _lacking(
@@ -91,9 +93,9 @@ def _lacking(
 ) -> Untouched | None:
     if no_claim := [*refusals.of_claim(wish, known, options)]:
         missing = None if wish.claim in known.claims else Missing("claim", wish.claim)
-        return _cold(no_claim, missing)
+        return unchanged(no_claim, missing)
     if not container.get("command") and image not in known.images:
-        return _cold([_not_known(container, image)], Missing("image", image))
+        return unchanged([_not_known(container, image)], Missing("image", image))
     return None
 
 
@@ -105,7 +107,7 @@ def _taken_on(
     checkpoint_id = found if wish.checkpoint == names.AUTO else wish.checkpoint
     checkpoint = known.checkpoints.get(checkpoint_id)
     if checkpoint and checkpoint.identity not in ("", found):
-        return _cold([_another(checkpoint)])
+        return unchanged([_another(checkpoint)])
     warnings = unknown((pod.get("metadata") or {}).get("annotations") or {})
     usable = checkpoint is not None and checkpoint.usable
     if not usable:
@@ -123,12 +125,13 @@ def _taken_on(
     )
 
 
-def _cold(reasons: list[str], missing: Missing | None = None) -> Untouched:
+def unchanged(reasons: list[str], missing: Missing | None = None) -> Untouched:
+    """For these reasons, one sentence each."""
     sentences = tuple(f"chrek: pod unchanged, starts cold: {why}" for why in reasons)
     return Untouched(sentences, missing)
 
 
-def _chosen(pod: Pod, wish: Wish, annotations: dict[str, str]) -> int:
+def _chosen(pod: Pod, wish: Wish, before: str | None, default: str | None) -> int:
     """The place of the chosen container; raises WishError."""
     listed = [container.get("name") for container in pod["spec"].get("containers") or []]
     if wish.container is not None:
@@ -137,7 +140,7 @@ def _chosen(pod: Pod, wish: Wish, annotations: dict[str, str]) -> int:
                 f"{names.CONTAINER} is {wish.container}, and the pod has no such container"
             )
         return listed.index(wish.container)
-    for name in ("main", annotations.get(names.DEFAULT_CONTAINER)):
+    for name in (before, "main", default):
         if name in listed:
             return listed.index(name)
     if not listed:

@@ -9,13 +9,14 @@ SANDBOXED: Final = ("gvisor", "runsc", "kata", "kata-*")
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A PersistentVolumeClaim. storage_class: "" for none."""
+    """A PersistentVolumeClaim. storage_class: "" for none. block: it has no file system."""
 
     name: str
     phase: str
     access_modes: frozenset[str]
     terminating: bool = False
     storage_class: str = ""
+    block: bool = False
 
 
 @dataclass(frozen=True, slots=True)

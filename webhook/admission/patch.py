@@ -5,7 +5,6 @@ pod that chrek takes on shares with its written form, object by object, what was
 its lists have only grown. So that is followed here, and whatever else differs is jsonpatch's.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import jsonpatch
@@ -15,30 +14,27 @@ Operation = dict[str, Any]
 
 def between(old: Any, new: Any) -> list[Operation]:
     """Operations that make `new` of `old`."""
-    return list(_between(old, new, ""))
+    found: list[Operation] = []
+    _compare(old, new, "", found)
+    return found
 
 
-def _between(old: Any, new: Any, path: str) -> Iterator[Operation]:
-    if old is new:
-        return
+def _compare(old: Any, new: Any, path: str, found: list[Operation]) -> None:
     if isinstance(old, dict) and isinstance(new, dict):
-        yield from _objects(old, new, path)
+        _objects(old, new, path, found)
     elif isinstance(old, list) and isinstance(new, list):
-        yield from _lists(old, new, path)
+        _lists(old, new, path, found)
     elif old != new or isinstance(old, bool) != isinstance(new, bool):
-        yield {"op": "replace", "path": path, "value": new}
+        found.append({"op": "replace", "path": path, "value": new})
 
 
-def _objects(old: dict[str, Any], new: dict[str, Any], path: str) -> Iterator[Operation]:
+def _objects(old: dict[str, Any], new: dict[str, Any], path: str, found: list[Operation]) -> None:
     for key, value in new.items():
-        below = _below(path, key)
-        if key in old:
-            yield from _between(old[key], value, below)
-        else:
-            yield {"op": "add", "path": below, "value": value}
-    for key in old:
-        if key not in new:
-            yield {"op": "remove", "path": _below(path, key)}
+        if key not in old:
+            found.append({"op": "add", "path": _below(path, key), "value": value})
+        elif (before := old[key]) is not value:
+            _compare(before, value, _below(path, key), found)
+    found += ({"op": "remove", "path": _below(path, key)} for key in old.keys() - new.keys())
 
 
 def _below(path: str, key: str) -> str:
@@ -46,17 +42,17 @@ def _below(path: str, key: str) -> str:
     return f"{path}/{key.replace('~', '~0').replace('/', '~1')}"
 
 
-def _lists(old: list[Any], new: list[Any], path: str) -> Iterator[Operation]:
+def _lists(old: list[Any], new: list[Any], path: str, found: list[Operation]) -> None:
     if len(old) == len(new):
         for index, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from _between(before, after, f"{path}/{index}")
+            if before is not after:
+                _compare(before, after, f"{path}/{index}", found)
     elif (added := _added(old, new)) is not None:
-        for index in added:
-            yield {"op": "add", "path": f"{path}/{index}", "value": new[index]}
+        found += ({"op": "add", "path": f"{path}/{at}", "value": new[at]} for at in added)
     else:
         places = ("path", "from")
         for operation in jsonpatch.make_patch(old, new):
-            yield {k: path + v if k in places else v for k, v in operation.items()}
+            found.append({k: path + v if k in places else v for k, v in operation.items()})
 
 
 def _added(old: list[Any], new: list[Any]) -> range | None:

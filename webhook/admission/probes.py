@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from chrek.pods import wrapping
-from chrek.pods.names import IMAGE_INIT
 
 _PERIOD_SECONDS: Final = 10
 _FAILURES: Final = 3
@@ -40,11 +39,11 @@ def _own(*, in_image: bool) -> dict[str, Any]:
     """Not Ready before the command runs. As a startup probe it ends with its first success; a
     container that never gets there has ended, so its failures need no limit.
     """
-    program = IMAGE_INIT if in_image else wrapping.INJECTED_INIT
     return {
-        "exec": {"command": [program, "ready"]},
+        "exec": {"command": wrapping.ready(in_image=in_image)},
         "periodSeconds": 1,
         "timeoutSeconds": 5,
+        "successThreshold": 1,
         "failureThreshold": _MOST,
     }
 

@@ -17,18 +17,23 @@ _INIT_SYSTEMS: Final = frozenset(
     ("init", "systemd", "openrc-init", "runit", "runit-init", "s6-overlay-suexec")
 )
 """Programs that refuse to be anything but PID 1. (tini, dumb-init and the like do not mind.)"""
+_OS: Final = ("kubernetes.io/os", "beta.kubernetes.io/os")
+_MIRROR: Final = "kubernetes.io/config.mirror"
 
 
 def of_pod(pod: Mapping[str, Any], options: Options) -> Iterator[str]:
     """Why no container of this pod can be taken on."""
     spec = pod["spec"]
+    if _MIRROR in ((pod.get("metadata") or {}).get("annotations") or {}):
+        yield "it mirrors a static pod, which its node runs as the node's own file says"
     if spec.get("hostPID"):
         yield "hostPID gives the container no PID namespace of its own"
     if spec.get("shareProcessNamespace"):
         yield "shareProcessNamespace leaves PID 1 to the pod's sandbox"
     if spec.get("hostUsers") is False:
         yield "hostUsers: false (a user namespace) is not supported"
-    if (spec.get("os") or {}).get("name") == "windows":
+    chosen = [(spec.get("nodeSelector") or {}).get(key) for key in _OS]
+    if "windows" in [(spec.get("os") or {}).get("name"), *chosen]:
         yield "only Linux pods can be checkpointed"
     runtime_class = spec.get("runtimeClassName") or ""
     if any(fnmatchcase(runtime_class, pattern) for pattern in options.sandboxed):
@@ -52,11 +57,22 @@ def of_container(container: Mapping[str, Any], wish: Wish) -> Iterator[str]:
         yield f"container {name} has tty: true, and terminals cannot be checkpointed"
     if (container.get("lifecycle") or {}).get("postStart"):
         yield f"container {name} has lifecycle.postStart, which would run before the restore"
-    ours = [CHREK_DIR, *([names.CLAIM_PATH] if wish.checkpoint_image else [])]
-    for mount in container.get("volumeMounts") or []:
-        path = posixpath.normpath(str(mount.get("mountPath")))
-        if any(path == own or path.startswith(own + "/") for own in ours):
+    in_image = [names.CLAIM_PATH, posixpath.dirname(names.IMAGE_INIT)]
+    ours = [CHREK_DIR, *(in_image if wish.checkpoint_image else [])]
+    for path in _mounted(container):
+        if any(_hides(path, own) or _hides(own, path) for own in ours):
             yield f"container {name} mounts something at {shown(path)}, which is chrek's"
+
+
+def _mounted(container: Mapping[str, Any]) -> Iterator[str]:
+    """As the kubelet reads them: a path that is not absolute begins at the root."""
+    for member, key in (("volumeMounts", "mountPath"), ("volumeDevices", "devicePath")):
+        for entry in container.get(member) or []:
+            yield posixpath.normpath("/" + str(entry.get(key)).lstrip("/"))
+
+
+def _hides(path: str, other: str) -> bool:
+    return path == other or other.startswith(path.rstrip("/") + "/")
 
 
 def of_command(name: str, command: Sequence[str]) -> Iterator[str]:
@@ -88,6 +104,8 @@ def _of_found(claim: Claim, known: Known, options: Options) -> Iterator[str]:
     waits_for_pod = claim.phase == "Pending" and claim.storage_class in known.late_binding
     if claim.phase != "Bound" and not waits_for_pod:
         yield f"{what} is {claim.phase or 'not bound'}: kubectl describe pvc {claim.name}"
+    if claim.block:
+        yield f"{what} is a block device (volumeMode Block), not a file system"
     if "ReadWriteOncePod" in claim.access_modes:
         yield f"{what} is ReadWriteOncePod: a second pod would hang"
     elif "ReadWriteMany" not in claim.access_modes and not (

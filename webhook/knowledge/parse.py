@@ -18,6 +18,7 @@ def claim(found: JSON) -> Claim:
         access_modes=frozenset(spec.get("accessModes") or []),
         terminating="deletionTimestamp" in found["metadata"],
         storage_class=str(spec.get("storageClassName") or ""),
+        block=spec.get("volumeMode") == "Block",
     )
 
 

@@ -1,15 +1,21 @@
 """The memory that watches fill and admissions read; one event loop uses it."""
 
+import logging
 from collections import ChainMap, defaultdict
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from chrek.kube.api import JSON
 from chrek.kube.listwatch import Observer
+from chrek.logs import event
 from webhook.admission.known import Checkpoint, Claim, ImageConfig, Known
 from webhook.knowledge import parse
 
+_log = logging.getLogger("chrek.knowledge")
+
 _T = TypeVar("_T")
+_UNEXPECTED: Final = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
+"""One object of another form than its schema says must not end the watch of all others."""
 
 
 class Kind(Generic[_T]):
@@ -25,8 +31,12 @@ class Kind(Generic[_T]):
             self.changed(one)
 
     def changed(self, found: JSON) -> None:
-        namespace, name = _key(found)
-        self.found[namespace][name] = self._parsed(found)
+        try:
+            namespace, name = _key(found)
+            self.found[namespace].pop(name, None)
+            self.found[namespace][name] = self._parsed(found)
+        except _UNEXPECTED as error:
+            event(_log, logging.ERROR, "object not understood", problem=repr(error))
 
     def deleted(self, found: JSON) -> None:
         namespace, name = _key(found)
@@ -41,7 +51,7 @@ class Kind(Generic[_T]):
 
 def _key(found: JSON) -> tuple[str, str]:
     metadata = found["metadata"]
-    return metadata.get("namespace") or "", metadata["name"]
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
 
 
 class _Both:

@@ -75,6 +75,8 @@ async def _mutate(request: web.Request, admission: Admission) -> tuple[str, web.
         question = wire.question(body)
     except TimeoutError:
         return _UNANSWERABLE, _refusal(408, f"the body did not come within {_BODY_SECONDS:.0f} s")
+    except (web.RequestPayloadError, ConnectionError) as error:
+        return _UNANSWERABLE, _refusal(400, f"the body cannot be read: {error}")
     except web.HTTPRequestEntityTooLarge:
         return _UNANSWERABLE, _refusal(413, f"the body is larger than {MAX_BYTES >> 20} MiB")
     except wire.NotAReviewError as error:

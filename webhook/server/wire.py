@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from chrek.errors import ChrekError
+from chrek.ids import is_label
 from webhook.admission.patch import Operation
 
 _VERSION: Final = "admission.k8s.io/v1"
@@ -51,11 +52,12 @@ def question(body: bytes) -> Question:
     uid = request.get("uid")
     if not isinstance(uid, str) or not 0 < len(uid) <= _MAX_UID:
         raise NotAReviewError("the request has no uid")
-    return Question(uid, _text(request.get("namespace")), _pod(request))
+    return Question(uid, _namespace(request.get("namespace")), _pod(request))
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _namespace(value: object) -> str:
+    """It becomes part of paths that are asked for."""
+    return value if isinstance(value, str) and is_label(value) else ""
 
 
 def _pod(request: dict[str, Any]) -> dict[str, Any] | None:
