@@ -1,0 +1,1 @@
+"""A real Kubernetes on this machine, for tests: its node is a set of namespaces of its own."""

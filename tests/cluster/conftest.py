@@ -1,0 +1,95 @@
+"""A cluster for tests: the one that KUBECONFIG names, else one on this machine.
+
+CHREK_KEEP_CLUSTER=1     leave it up afterwards (one that was up before is left up anyway)
+CHREK_SHARE_CLUSTER=1    use it together with other test runs, and not after them
+"""
+
+import os
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import lifecycle, locks
+from .client import VOLUME_OF, Cluster
+from .errors import ClusterError
+from .layout import HERE, KUBECONFIG, VOLUMES
+
+NOT_ASKED = "needs a Kubernetes cluster: `make test-cluster` runs these"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Only who asks for these tests gets a cluster: KUBECONFIG may name one of value."""
+    asked = os.environ.get("CHREK_TEST_CLUSTER") == "1" or any(
+        HERE in (path := Path(argument.partition("::")[0]).resolve()).parents or path == HERE
+        for argument in config.invocation_params.args
+        if not argument.startswith("-")
+    )
+    if not asked:
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.skip(NOT_ASKED))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster, up; taken down at the end if it was not up before."""
+    named = os.environ.get("KUBECONFIG", "").partition(os.pathsep)[0]
+    if named and Path(named) != KUBECONFIG:
+        yield Cluster(Path(named), own=False)
+        return
+    try:
+        was_down = lifecycle.up(_say)
+        with locks.using(os.environ.get("CHREK_SHARE_CLUSTER") == "1", _say):
+            yield Cluster(KUBECONFIG)
+        if was_down and os.environ.get("CHREK_KEEP_CLUSTER") != "1":
+            lifecycle.down()
+    except ClusterError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh namespace for chrek, in which pods can be created."""
+    words = request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-")
+    name = f"{words[:40].strip('-').lower()}-{uuid.uuid4().hex[:6]}"
+    make_namespace(cluster, name, {"chrek": "enabled"})
+    yield name
+    remove_namespace(cluster, name)
+
+
+def make_namespace(cluster: Cluster, name: str, labels: dict[str, str]) -> None:
+    """Create a namespace and wait for what pods in it need."""
+    metadata = {"name": name, "labels": labels}
+    created = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+    cluster.kubectl("create", "-f", "-", input=created)
+    for needed in ("serviceaccount/default", "configmap/kube-root-ca.crt"):
+        cluster.wait(
+            f"{needed} in {name}",
+            lambda what=needed: cluster.kubectl("-n", name, "get", what, code=None).code == 0,
+        )
+
+
+def remove_namespace(cluster: Cluster, name: str) -> None:
+    """Delete a namespace, without waiting for its pods, and the volumes made for it."""
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    cluster.kubectl("delete", "pv", "-l", f"{VOLUME_OF}={name}", "--wait=false")
+    shutil.rmtree(VOLUMES / name, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Show what the cluster says of the namespace of a test that failed."""
+    report = yield
+    names = getattr(item, "funcargs", {})
+    if report.failed and report.when != "teardown" and "namespace" in names:
+        explained = names["cluster"].explain(names["namespace"])
+        report.sections.append((f"namespace {names['namespace']}", explained))
+    return report
+
+
+def _say(text: str) -> None:
+    print(f"cluster: {text}", file=sys.stderr)
