@@ -8,18 +8,25 @@ SHELL := /bin/bash
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/chrek
 BUNDLE := $(CACHE)/criu/bundle
+KUBERNETES := $(CACHE)/kubernetes
+POLICY := /usr/sbin/policy-rc.d
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export CHREK_CRIU_BUNDLE := $(BUNDLE)
+SCRIPTS = $(shell git grep -lE '^\#!/usr/bin/env bash' -- ':!*.md')
 
 # $(call debian,COMMANDS,PACKAGES): install PACKAGES unless every one of COMMANDS is there.
+# While that lasts, a package that brings a daemon may not start it.
 define debian
 	missing=(); for name in $(1); do command -v "$$name" >/dev/null || missing+=("$$name"); done; \
 	if (( $${#missing[@]} )); then \
 	  if (( EUID )); then echo "$${missing[*]} missing: as root, apt-get install $(2)" >&2; exit 3; fi; \
 	  echo "installing Debian packages: $(2)"; \
+	  if [[ ! -e $(POLICY) ]]; then \
+	    trap 'rm -f $(POLICY)' EXIT; printf '#!/bin/sh\nexit 101\n' >$(POLICY); chmod 755 $(POLICY); \
+	  fi; \
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	    apt-get install -y -qq --no-install-recommends $(2); } >$(CACHE)/apt.log 2>&1 \
 	    || { tail -5 $(CACHE)/apt.log >&2; exit 1; }; \
@@ -77,25 +84,49 @@ demo: setup ## the main job, on this machine
 .PHONY: test-tools
 test-tools:
 	@mkdir -p $(CACHE)
-	@$(call debian,/usr/bin/python3 node setpriv readelf gcc,python3 nodejs util-linux binutils gcc)
+	@$(call debian,/usr/bin/python3 node setpriv readelf gcc docker-registry,python3 nodejs util-linux binutils gcc docker-registry)
+
+.PHONY: helm
+helm: $(VENV)/.ready ## helm, kubectl and Kubernetes' schemas
+	@tests/cluster/fetch-tools $(KUBERNETES)
+	@tests/chart/fetch-schemas $(KUBERNETES)
 
 .PHONY: test
-test: setup test-tools ## tests on real processes and containers
-	@$(BIN)/python -m pytest $(TESTS)
+test: setup test-tools helm ## tests on real processes and containers
+	@$(BIN)/python -m pytest $(or $(TESTS),tests --ignore=tests/cluster --ignore=tests/images)
+
+# The cluster that KUBECONFIG names, else a real one that is built and started here.
+.PHONY: test-cluster
+test-cluster: setup helm ## tests in a real Kubernetes
+	@$(call debian,buildah debootstrap runc,buildah debootstrap runc)
+	@if [[ -z $${KUBECONFIG:-} ]]; then \
+	  $(call debian,go gcc make rsync jq,golang-go gcc make rsync jq); \
+	  $(call debian,etcd containerd iptables conntrack socat /usr/lib/cni/bridge,etcd-server containerd iptables conntrack socat containernetworking-plugins); \
+	  tests/cluster/build-kubernetes $(KUBERNETES); \
+	  tests/cluster/build-images; \
+	fi
+	@CHREK_TEST_CLUSTER=1 CHREK_BUILD_IMAGES=1 \
+	  $(BIN)/python -m pytest $(or $(TESTS),tests/cluster tests/images)
 
 .PHONY: bench
-bench: setup ## benchmarks against bare CRIU and Podman
-	@$(call debian,podman,podman)
+bench: setup ## benchmarks against bare CRIU, Podman and a bare web server
+	@$(call debian,podman wrk,podman wrk)
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.webhook
 
 .PHONY: lint
-lint: $(VENV)/.ready ## ruff, mypy, import layers, shellcheck
+lint: helm ## ruff, mypy, import layers, shellcheck, hadolint, helm lint
 	@$(call debian,shellcheck,shellcheck)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@shellcheck agent/criu/build-bundle .ci/run
+	@shellcheck $(SCRIPTS)
+	@$(BIN)/hadolint Dockerfile.webhook Dockerfile.agent tests/cluster/pods/Dockerfile
+	@for values in storage.pvc.size=1Gi rbac.namespaced=false \
+	  storage.pvc.size=1Gi,certificates.provider=cert-manager; do \
+	  $(KUBERNETES)/bin/helm lint --strict --quiet manifests/chrek --set "$$values"; \
+	done
 	@echo "lint: clean"
 
 .PHONY: format
