@@ -53,7 +53,7 @@ def identity(
 
 def _plain(value: Any) -> Any:
     """Without what the API server fills in: `optional: false` is as if it were not written."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         kept = {key: _plain(inner) for key, inner in value.items()}
         return {
             key: inner

@@ -5,6 +5,7 @@ import subprocess
 from .layout import CACHE
 
 STORAGE = CACHE / "images" / "storage"
+MANY = 600
 
 
 class BuildFailedError(Exception):
@@ -12,6 +13,7 @@ class BuildFailedError(Exception):
 
 
 def image_id(name: str) -> str:
+    """An image's id; none is ''."""
     try:
         return buildah("inspect", "--type", "image", "--format", "{{.FromImageID}}", name)
     except BuildFailedError:
@@ -27,6 +29,12 @@ def buildah(verb: str, *arguments: str, says: str = "") -> str:
     settings = ["--signature-policy", str(policy)] if verb in ("bud", "commit", "from") else []
     command = ["unshare", "--mount", "buildah", *storage, "--storage-driver", "overlay"]
     return run([*command, verb, *settings, *arguments], says=says)
+
+
+def prune() -> None:
+    """Drop layers that no image has any more, once they are many: until then they save time."""
+    if len(buildah("images", "--all", "--quiet").splitlines()) > MANY:
+        buildah("rmi", "--prune")
 
 
 def run(command: list[str], says: str = "") -> str:

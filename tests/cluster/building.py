@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import pip_settings
 from .base_image import make_base
-from .buildah import BuildFailedError, buildah, image_id
+from .buildah import BuildFailedError, buildah, image_id, prune
 from .images import BASE, Image, all_images
 from .layout import ARCHIVES, CACHE, REPOSITORY
 from .loading import load_if_up
@@ -39,6 +39,7 @@ def build(keys: list[str]) -> list[Image]:
             if not _is_made(image, inputs):
                 _make(image, inputs)
             made.append(image)
+        prune()
     return made
 
 

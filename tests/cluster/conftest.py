@@ -1,6 +1,6 @@
 """A cluster for tests: the one that KUBECONFIG names, else one on this machine.
 
-CHREK_KEEP_CLUSTER=1     leave it up afterwards (one that was up before is left up anyway)
+CHREK_KEEP_CLUSTER=1     leave it up afterwards (what a person started is left up anyway)
 CHREK_SHARE_CLUSTER=1    use it together with other test runs, and not after them
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from . import lifecycle, locks
+from . import lifecycle
 from .client import VOLUME_OF, Cluster
 from .errors import ClusterError
 from .layout import HERE, KUBECONFIG, VOLUMES
@@ -36,17 +36,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The cluster, up; taken down at the end if it was not up before."""
+    """The cluster, up; the last test run takes it down, unless a person started it."""
     named = os.environ.get("KUBECONFIG", "").partition(os.pathsep)[0]
     if named and Path(named) != KUBECONFIG:
         yield Cluster(Path(named), own=False)
         return
     try:
-        was_down = lifecycle.up(_say)
-        with locks.using(os.environ.get("CHREK_SHARE_CLUSTER") == "1", _say):
+        with lifecycle.up_for_tests(os.environ.get("CHREK_SHARE_CLUSTER") == "1", _say):
             yield Cluster(KUBECONFIG)
-        if was_down and os.environ.get("CHREK_KEEP_CLUSTER") != "1":
-            lifecycle.down()
+        if os.environ.get("CHREK_KEEP_CLUSTER") != "1":
+            lifecycle.down_after_tests()
     except ClusterError as error:
         pytest.fail(str(error), pytrace=False)
 

@@ -23,6 +23,7 @@ CONFIGURATION = STATE / "configuration"
 VOLUMES = STATE / "volumes"
 KUBECONFIG = STATE / "kubeconfig"
 NODE_PID = STATE / "node.pid"
+FOR_TESTS = STATE / "for-tests"  # it was started by a test run, and ends with the last one
 
 NODE = "node-1"
 CGROUP = NAME

@@ -1,29 +1,34 @@
 """Up and down: what is well is left alone, what died is started, what is damaged is made anew."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from . import cgroups, configuration, link, loading, locks, needs, objects, supervision
 from . import node as nodes
 from .errors import ClusterError
-from .layout import CONFIGURATION, LOGS, STATE, VOLUMES
+from .layout import CONFIGURATION, FOR_TESTS, LOGS, STATE, VOLUMES
 from .node import Node
 from .programs import Program, all_programs
 
 
-def up(say: Callable[[str], None] = lambda _: None) -> bool:
-    """Have a cluster that works; whether it did not run before."""
+def up(say: Callable[[str], None], for_tests: bool = False) -> None:
+    """Have a cluster that works. One that is there `for_tests` only ends with the last of them."""
     needs.refuse_what_lacks()
     with locks.changing():
         node = nodes.find()
+        if not for_tests:
+            FOR_TESTS.unlink(missing_ok=True)
         if node and configuration.is_current() and link.exists():
             try:
                 _start_all(node, say)
             except ClusterError as error:
                 say(f"made anew, as it is damaged: {error}")
             else:
-                return False
+                return
+        if node:
+            locks.wait_until_unused(say)
         _remove()
         shutil.rmtree(LOGS, ignore_errors=True)
         for folder in (LOGS, VOLUMES):
@@ -32,8 +37,28 @@ def up(say: Callable[[str], None] = lambda _: None) -> bool:
         node = nodes.start()
         link.make(node)
         configuration.write()
+        if for_tests:
+            FOR_TESTS.touch()
         _start_all(node, say)
-        return True
+
+
+@contextmanager
+def up_for_tests(shared: bool, say: Callable[[str], None]) -> Iterator[None]:
+    """Have a cluster that stays up meanwhile, unless `shared` to oneself."""
+    there = False
+    while not there:
+        up(say, for_tests=True)
+        with locks.using(shared, say) as there:
+            if there:
+                yield
+
+
+def down_after_tests() -> None:
+    """End a cluster that test runs started and none uses any more."""
+    if FOR_TESTS.exists():
+        with locks.changing():
+            if FOR_TESTS.exists() and not locks.is_used():
+                _remove()
 
 
 def down(force: bool = False) -> bool:
@@ -42,8 +67,8 @@ def down(force: bool = False) -> bool:
         return False
     with locks.changing():
         was_up = nodes.find() is not None
-        if was_up and not force:
-            locks.refuse_if_used()
+        if was_up and not force and locks.is_used():
+            raise ClusterError("a test run uses it: wait for its end, or `down --force`")
         _remove()
     return was_up
 

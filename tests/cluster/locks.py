@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import ClusterError
 from .layout import CONFIGURATION, STATE
 
 
@@ -20,27 +19,46 @@ def changing() -> Iterator[None]:
 
 
 @contextmanager
-def using(shared: bool, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
-    """Keep the cluster up, and unless `shared` to oneself: waits for others that use it."""
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    with _opened(CONFIGURATION) as descriptor:
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another test run that uses the cluster")
-            fcntl.flock(descriptor, kind)
-        yield
+def using(shared: bool, say: Callable[[str], None]) -> Iterator[bool]:
+    """Keep the cluster up, and unless `shared` to oneself: waits for others that use it.
 
-
-def refuse_if_used() -> None:
-    """An error if a test run uses the cluster."""
+    Gives False if the cluster went away in the meantime.
+    """
     if not CONFIGURATION.is_dir():
+        yield False
         return
+    with _opened(CONFIGURATION) as descriptor:
+        _lock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, say)
+        # It may have been removed, and another made, while this one waited.
+        here = os.fstat(descriptor)
+        yield CONFIGURATION.is_dir() and os.path.samestat(here, CONFIGURATION.stat())
+
+
+def wait_until_unused(say: Callable[[str], None]) -> None:
+    """Wait for the test runs that use the cluster."""
+    if CONFIGURATION.is_dir():
+        with _opened(CONFIGURATION) as descriptor:
+            _lock(descriptor, fcntl.LOCK_EX, say)
+
+
+def is_used() -> bool:
+    """Whether a test run uses the cluster."""
+    if not CONFIGURATION.is_dir():
+        return False
     with _opened(CONFIGURATION) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ClusterError("a test run uses it: wait for its end, or `down --force`") from None
+            return True
+        return False
+
+
+def _lock(descriptor: int, kind: int, say: Callable[[str], None]) -> None:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("waiting for another test run that uses the cluster")
+        fcntl.flock(descriptor, kind)
 
 
 @contextmanager

@@ -87,9 +87,9 @@ def remove_state() -> None:
 
 
 def _is_init(pid: int) -> bool:
-    """Whether this is our PID 1, and not one that has got its number, or its zombie."""
-    command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return str(HERE / "init.py").encode() in command and str(STATE).encode() in command
+    """Whether this is the PID 1, of any checkout, and not one that got its number, or a zombie."""
+    command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return str(STATE) in command and any(word.endswith("/cluster/init.py") for word in command)
 
 
 def _kill(pid: int) -> None:

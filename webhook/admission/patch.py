@@ -34,7 +34,7 @@ def _objects(old: dict[str, Any], new: dict[str, Any], path: str, found: list[Op
             found.append({"op": "add", "path": _below(path, key), "value": value})
         elif (before := old[key]) is not value:
             _compare(before, value, _below(path, key), found)
-    found += ({"op": "remove", "path": _below(path, key)} for key in old.keys() - new.keys())
+    found += [{"op": "remove", "path": _below(path, key)} for key in old if key not in new]
 
 
 def _below(path: str, key: str) -> str:

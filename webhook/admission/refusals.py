@@ -36,7 +36,7 @@ def of_pod(pod: Mapping[str, Any], options: Options) -> Iterator[str]:
     if "windows" in [(spec.get("os") or {}).get("name"), *chosen]:
         yield "only Linux pods can be checkpointed"
     runtime_class = spec.get("runtimeClassName") or ""
-    if any(fnmatchcase(runtime_class, pattern) for pattern in options.sandboxed):
+    if runtime_class and any(fnmatchcase(runtime_class, one) for one in options.sandboxed):
         yield f"runtimeClassName {shown(runtime_class)} is a sandbox that cannot be looked into"
     taken = {entry.get("name") for entry in spec.get("volumes") or []}
     for name in (names.DIR_VOLUME, names.CLAIM_VOLUME):
