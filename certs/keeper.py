@@ -99,7 +99,7 @@ class Keeper:
             logging.INFO if race else logging.WARNING,
             "another replica was first" if race else "certificates not kept",
             reason=error.reason,
-            error=repr(str(error)),
+            error=error,
             again_in_seconds=round(seconds, 2),
         )
         await self._clock.sleep(seconds)
@@ -129,6 +129,6 @@ class Keeper:
             if await place.changed(since):
                 return
         except CertsError as error:
-            logs.event(_log, logging.DEBUG, "not watched", place=place.name, error=repr(str(error)))
+            logs.event(_log, logging.DEBUG, "not watched", place=place.name, error=error)
         lasted = self._clock.seconds() - began
         await self._clock.sleep(self._clock.spread(max(0.0, _UNWATCHED_SECONDS - lasted)))

@@ -1,5 +1,6 @@
 """Logs are events with fields: `event key=value ...` on stderr, one line each."""
 
+import json
 import logging
 import sys
 
@@ -7,10 +8,16 @@ import sys
 class _Fields(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = getattr(record, "fields", {})
-        shown = " ".join(f"{key}={value}" for key, value in fields.items())
+        shown = " ".join(f"{key}={_shown(value)}" for key, value in fields.items())
         line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} "
         line += f"{record.name} {record.getMessage()} {shown}".rstrip()
         return line + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+
+
+def _shown(value: object) -> str:
+    """One word: what comes from outside must not make a line, or a field, of its own."""
+    text = str(value)
+    return text if text.isprintable() and not set(text) & set(' "') else json.dumps(text)
 
 
 def set_up(level: int) -> None:

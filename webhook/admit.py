@@ -90,7 +90,7 @@ class Admission:
         annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
         return (
             isinstance(annotations, dict)
-            and (names.CHECKPOINT in annotations or names.AS_WRITTEN in annotations)
+            and any(key.startswith(f"{names.GROUP}/") for key in annotations)
             and self._cluster.covers(namespace)
         )
 

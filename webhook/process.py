@@ -6,7 +6,6 @@ import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
 from aiohttp import web
 from cryptography import x509
@@ -26,15 +25,11 @@ from webhook.admit import Admission, Images, NoImages
 from webhook.images import RegistryImages
 from webhook.knowledge.cluster import Cluster
 from webhook.registry.lookup import Registry
-from webhook.server.app import State, admission_app, status_app
+from webhook.server.app import State, admission_app, runner, status_app
 from webhook.server.metrics import Metrics
 from webhook.settings import Settings
 
 _log = logging.getLogger("chrek.webhook")
-
-_KEPT_SECONDS: Final = 120.0
-"""Longer than the API server keeps an idle connection (90 s): it must be the one to close it."""
-_SHUTDOWN_SECONDS: Final = 10.0
 
 
 def settle() -> None:
@@ -118,24 +113,18 @@ async def _served(
     settings: Settings, admission: Admission, state: State, metrics: Metrics, serving: Serving
 ) -> AsyncIterator[None]:
     """Both ports, from the first moment: health is asked for before anything is ready."""
-    runners = [
+    apps = [
         (status_app(state, metrics), settings.status_port, None),
         (admission_app(admission, state, metrics), settings.port, serving.context),
     ]
     started: list[web.AppRunner] = []
     try:
-        for app, port, context in runners:
-            runner = web.AppRunner(
-                app,
-                access_log=None,
-                keepalive_timeout=_KEPT_SECONDS,
-                shutdown_timeout=_SHUTDOWN_SECONDS,
-            )
-            started.append(runner)
-            await runner.setup()
-            await web.TCPSite(runner, settings.address, port, ssl_context=context).start()
+        for app, port, context in apps:
+            started.append(served := runner(app))
+            await served.setup()
+            await web.TCPSite(served, settings.address, port, ssl_context=context).start()
         event(_log, logging.INFO, "listening", port=settings.port, status_port=settings.status_port)
         yield
     finally:
-        for runner in started:
-            await runner.cleanup()
+        for served in started:
+            await served.cleanup()

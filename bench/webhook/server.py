@@ -21,7 +21,7 @@ from webhook.admission.known import Checkpoint, Claim, Known, Options
 from webhook.admission.review import review
 from webhook.admit import Admission, NoImages
 from webhook.process import settle
-from webhook.server.app import State, admission_app
+from webhook.server.app import State, admission_app, runner
 from webhook.server.metrics import Metrics
 
 _OPTIONS = Options(init_image="docker.io/chrek/init:0.1.0")
@@ -71,11 +71,12 @@ async def _echo(request: web.Request) -> web.Response:
 async def _serve(side: str, directory: Path) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(directory / "tls.crt", directory / "tls.key")
-    runner = web.AppRunner(_app(side), access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    app = _app(side)
+    served = web.AppRunner(app, access_log=None) if side == "echo" else runner(app)
+    await served.setup()
+    site = web.TCPSite(served, "127.0.0.1", 0, ssl_context=context)
     await site.start()
-    print(runner.addresses[0][1], flush=True)
+    print(served.addresses[0][1], flush=True)
     await asyncio.Event().wait()
 
 

@@ -45,6 +45,9 @@ IDENTITY: Final = "chrek.io/identity"
 AS_WRITTEN: Final = "chrek.io/as-written"
 """JSON of what the user had written where chrek wrote something else: image, probes."""
 
+SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+"""Names volumes, with commas, that do not keep the autoscaler from removing a node."""
+
 # What chrek adds to a pod that it takes on.
 INIT_CONTAINER: Final = "chrek-init"
 DIR_VOLUME: Final = "chrek"

@@ -27,6 +27,10 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _IMAGE = re.compile(r"[!-~]{1,512}")
 
+_NOT_NAMES: Final = frozenset(
+    ("true", "false", "on", "off", "yes", "no", "none", "enabled", "disabled")
+)
+"""Nobody who writes these means a name."""
 _LATER: Final = (names.PROFILE, names.PRE_CHECKPOINT, names.POST_RESTORE)
 _OURS: Final = (names.CHECKPOINT_ID, names.IDENTITY, names.AS_WRITTEN)
 _KNOWN: Final = (
@@ -115,6 +119,11 @@ def _wrong(key: str, value: str, wanted: str) -> WishError:
 
 
 def _checkpoint(value: str) -> str:
+    if value in _NOT_NAMES:
+        raise WishError(
+            f"{names.CHECKPOINT} is {shown(value)}, which would name a checkpoint: write "
+            f"{names.AUTO}, or leave the annotation out"
+        )
     if not is_label(value):
         raise _wrong(names.CHECKPOINT, value, f"{names.AUTO} or a DNS label")
     return value

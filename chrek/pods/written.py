@@ -84,6 +84,7 @@ def as_written(pod: Pod, kept: Record) -> Pod:
     ]
     metadata = dict(pod["metadata"])
     _without(metadata, "annotations", _ANNOTATIONS)
+    _without_volume(metadata)
     _without(metadata, "labels", (names.ROLE_LABEL,))
     return {**pod, "metadata": metadata, "spec": spec}
 
@@ -123,6 +124,17 @@ def _without(holder: dict[str, Any], member: str, keys: tuple[str, ...]) -> None
     left = {key: value for key, value in (holder.get(member) or {}).items() if key not in keys}
     if member in holder:
         _set(holder, member, left)
+
+
+def _without_volume(metadata: dict[str, Any]) -> None:
+    """Our emptyDir is no more among those that do not matter to the autoscaler."""
+    annotations = metadata.get("annotations") or {}
+    safe = annotations.get(names.SAFE_TO_EVICT)
+    if safe == names.DIR_VOLUME:
+        _without(metadata, "annotations", (names.SAFE_TO_EVICT,))
+    elif isinstance(safe, str) and safe.endswith(f",{names.DIR_VOLUME}"):
+        kept = safe.removesuffix(f",{names.DIR_VOLUME}")
+        metadata["annotations"] = {**annotations, names.SAFE_TO_EVICT: kept}
 
 
 def _set(holder: dict[str, Any], member: str, left: Any) -> None:

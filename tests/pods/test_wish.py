@@ -94,6 +94,12 @@ def test_a_value_without_sense_is_refused_by_name(key: str, values: list[str]) -
         assert len(refused.value.message) < 256
 
 
+@pytest.mark.parametrize("word", ["true", "false", "on", "off", "none", "disabled"])
+def test_a_word_that_nobody_means_as_a_name_does_not_switch_on(word: str) -> None:
+    with pytest.raises(WishError, match="would name a checkpoint: write auto"):
+        read({names.CHECKPOINT: word}, {})
+
+
 @pytest.mark.parametrize("key", [names.PROFILE, names.PRE_CHECKPOINT, names.POST_RESTORE])
 def test_a_hook_that_is_not_there_yet_is_refused_rather_than_left_out(key: str) -> None:
     with pytest.raises(WishError, match="not supported by this version"):

@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 
 from webhook.admit import Admission, NoImages
-from webhook.server.app import State, admission_app
+from webhook.server.app import State, admission_app, runner
 from webhook.server.metrics import Metrics
 
 from .asking import FakeCluster, FakeImages
@@ -72,20 +72,18 @@ async def serving(
     admission = Admission(cluster or FakeCluster(), images or NoImages(), OPTIONS)
     problems: list[str] = []
     state, metrics = State(lambda: problems), Metrics()
-    runner = web.AppRunner(
-        admission_app(admission, state, metrics), access_log=None, shutdown_timeout=0.1
-    )
-    await runner.setup()
+    served = runner(admission_app(admission, state, metrics), shutdown_seconds=0.1)
+    await served.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
+        await web.TCPSite(served, "127.0.0.1", 0).start()
+        port = served.addresses[0][1]
         async with (
             asyncio.timeout(LIMIT_SECONDS),
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         ):
             yield Served(port, state, metrics, session, problems)
     finally:
-        await runner.cleanup()
+        await served.cleanup()
 
 
 def head(length: int, *lines: str) -> bytes:

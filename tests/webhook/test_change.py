@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 
 from chrek.pods import names
+from chrek.pods.written import as_written, record
 from webhook.admission.known import Options
 
 from ..pods.making import IMAGE, Pod, container, few, pod, pods
@@ -53,6 +54,7 @@ def test_the_whole_change_of_a_plain_pod() -> None:
     assert made["metadata"]["labels"] == {"app": "server", "chrek.io/role": "source"}
     assert set(made["metadata"]["annotations"]) == {
         "chrek.io/checkpoint", "chrek.io/checkpoint-id", "chrek.io/identity", "chrek.io/as-written",
+        names.SAFE_TO_EVICT,
     }  # fmt: skip
 
 
@@ -146,7 +148,23 @@ def test_all_else_that_the_user_wrote_stays(found: Pod) -> None:
         metadata["labels"].pop("chrek.io/role", None)
         for key in ("checkpoint-id", "identity", "as-written"):
             metadata["annotations"].pop(f"chrek.io/{key}", None)
+        metadata["annotations"].pop(names.SAFE_TO_EVICT, None)
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("written", "admitted_as"), [(None, "chrek"), ("scratch,models", "scratch,models,chrek")]
+)
+def test_the_emptydir_of_chrek_does_not_keep_a_node_from_being_scaled_away(
+    written: str | None, admitted_as: str
+) -> None:
+    annotations = {} if written is None else {names.SAFE_TO_EVICT: written}
+    found = pod(annotations=annotations)
+    made = admitted(found)
+    assert made["metadata"]["annotations"][names.SAFE_TO_EVICT] == admitted_as
+    kept = record(made)
+    assert kept is not None
+    assert as_written(made, kept) == found
 
 
 PROFILE = Options(init_image="i", seccomp_profile="chrek/no-io-uring.json")

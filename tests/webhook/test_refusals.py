@@ -8,7 +8,7 @@ from chrek.pods import names
 from webhook.admission.known import Checkpoint, Claim, Options
 
 from ..pods.making import IMAGE, container, pod
-from .worlds import CLAIM, OPTIONS, claim, known, learned, refused, reviewed
+from .worlds import CLAIM, OPTIONS, admitted, claim, known, learned, refused, reviewed
 
 LABEL = "a" * 63
 SUBDOMAIN = ".".join(["a" * 50] * 4)
@@ -56,7 +56,7 @@ def test_standard_input_without_a_terminal_is_not() -> None:
         ),
         (
             {"initContainers": [{"name": "chrek-init", "image": "x"}]},
-            "it has a container named chrek-init, which is chrek's own: rename it",
+            "it has a container named chrek-init, which is chrek's own name: rename it",
         ),
     ],
     ids=str,
@@ -277,3 +277,21 @@ def test_a_pod_without_the_annotation_is_none_of_ours() -> None:
     answer = reviewed(found)
     assert answer.pod is found
     assert answer.warnings == ()
+
+
+def test_a_command_that_another_replaced_is_named_as_what_it_is() -> None:
+    made = admitted(pod())
+    made["spec"]["containers"][0]["command"] = ["vault-env", "python3"]
+    assert any(
+        "replaced the command that chrek had wrapped" in sentence for sentence in refused(made)
+    )
+
+
+def test_a_misspelt_annotation_is_told_where_nothing_else_asks_for_chrek() -> None:
+    misspelt = pod()
+    misspelt["metadata"]["annotations"] = {"chrek.io/checkpiont": "auto"}
+    answer = reviewed(misspelt)
+    assert answer.pod is misspelt
+    assert answer.warnings == (
+        "chrek: annotation 'chrek.io/checkpiont' is unknown; did you mean chrek.io/checkpoint?",
+    )

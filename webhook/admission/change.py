@@ -146,8 +146,12 @@ def _metadata(
 ) -> dict[str, Any]:
     metadata = pod.get("metadata") or {}
     record = _record(written, container, from_image=decision.config is not None)
+    found = metadata.get("annotations") or {}
+    safe = found.get(names.SAFE_TO_EVICT)
     annotations = {
-        **(metadata.get("annotations") or {}),
+        **found,
+        # Or an emptyDir of chrek's would keep a node from being scaled away.
+        names.SAFE_TO_EVICT: f"{safe},{names.DIR_VOLUME}" if safe else names.DIR_VOLUME,
         names.CHECKPOINT_ID: decision.checkpoint_id,
         names.IDENTITY: decision.identity,
         names.AS_WRITTEN: msgspec.json.encode(record).decode(),

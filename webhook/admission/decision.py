@@ -64,8 +64,8 @@ def decide(pod: Pod, known: Known, options: Options, before: str | None = None) 
     annotations = (pod.get("metadata") or {}).get("annotations") or {}
     try:
         wish = read(annotations, known.annotations)
-        if wish is None:
-            return Untouched()
+        if wish is None:  # nothing was asked for, unless a word is misspelt
+            return Untouched(_told(unknown(annotations)))
         index = _chosen(pod, wish, before, annotations.get(names.DEFAULT_CONTAINER))
     except WishError as error:
         return unchanged([error.message])
@@ -121,8 +121,12 @@ def _taken_on(
         timeout_seconds=_timeout(wish, checkpoint) if usable else NO_CHECKPOINT_SECONDS,
         image=wish.checkpoint_image,
         config=config,
-        warnings=tuple(f"chrek: {sentence}" for sentence in warnings),
+        warnings=_told(warnings),
     )
+
+
+def _told(sentences: list[str]) -> tuple[str, ...]:
+    return tuple(f"chrek: {sentence}" for sentence in sentences)
 
 
 def unchanged(reasons: list[str], missing: Missing | None = None) -> Untouched:

@@ -38,16 +38,24 @@ def of_pod(pod: Mapping[str, Any], options: Options) -> Iterator[str]:
     runtime_class = spec.get("runtimeClassName") or ""
     if runtime_class and any(fnmatchcase(runtime_class, one) for one in options.sandboxed):
         yield f"runtimeClassName {shown(runtime_class)} is a sandbox that cannot be looked into"
+    yield from _of_names(pod, spec)
+
+
+def _of_names(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:
+    if names.CHECKPOINT_ID in (pod["metadata"].get("annotations") or {}):
+        cure = "a copy, or another webhook, has replaced the command that chrek had wrapped"
+    else:
+        cure = "rename it"
     taken = {entry.get("name") for entry in spec.get("volumes") or []}
     for name in (names.DIR_VOLUME, names.CLAIM_VOLUME):
         if name in taken:
-            yield f"it has a volume named {name}, which is chrek's own name: rename it"
+            yield f"it has a volume named {name}, which is chrek's own name: {cure}"
     if any(
         entry.get("name") == names.INIT_CONTAINER
         for member in ("initContainers", "containers")
         for entry in spec.get(member) or []
     ):
-        yield f"it has a container named {names.INIT_CONTAINER}, which is chrek's own: rename it"
+        yield f"it has a container named {names.INIT_CONTAINER}, which is chrek's own name: {cure}"
 
 
 def of_container(container: Mapping[str, Any], wish: Wish) -> Iterator[str]:

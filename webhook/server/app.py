@@ -16,6 +16,9 @@ MAX_BYTES: Final = 6 << 20
 """The API server takes objects of 3 MiB; a review holds one, or two."""
 
 _BODY_SECONDS: Final = 10.0
+_KEPT_SECONDS: Final = 120.0
+"""Longer than the API server keeps an idle connection (90 s): it must be the one to close it."""
+_SHUTDOWN_SECONDS: Final = 10.0
 _UNANSWERABLE: Final = "invalid"
 
 
@@ -26,6 +29,19 @@ class State:
     def __init__(self, problems: Callable[[], list[str]]) -> None:
         self.problems = problems
         self.draining = False
+
+
+def runner(app: web.Application, shutdown_seconds: float = _SHUTDOWN_SECONDS) -> web.AppRunner:
+    """As these apps are served. Bodies are not decompressed: no API server compresses, and one
+    megabyte of gzip would hold up everybody for a second.
+    """
+    return web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=_KEPT_SECONDS,
+        shutdown_timeout=shutdown_seconds,
+    )
 
 
 def admission_app(admission: Admission, state: State, metrics: Metrics) -> web.Application:
