@@ -13,7 +13,6 @@ from kubernetes_asyncio.client import ApiClient
 
 from certs.clock import SystemClock
 from certs.cluster import ClusterSecrets, ClusterWebhookConfigurations
-from certs.errors import PairError
 from certs.keeper import Keeper
 from certs.pair import KeyPair
 from certs.serving import Serving
@@ -70,11 +69,7 @@ async def run(settings: Settings) -> None:
 
 def _keeper(settings: Settings, client: ApiClient, serving: Serving, metrics: Metrics) -> Keeper:
     def use(pair: KeyPair) -> None:
-        try:
-            serving.use(pair)
-        except PairError as error:
-            event(_log, logging.ERROR, "certificate not used", problem=str(error))
-            return
+        serving.use(pair)  # raises PairError: the keeper then keeps the one before
         ends = x509.load_pem_x509_certificate(pair.certificate_pem).not_valid_after_utc
         metrics.certificate_expiry.set(ends.timestamp())
         event(_log, logging.INFO, "certificate served", until=ends.isoformat())

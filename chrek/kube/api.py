@@ -102,8 +102,11 @@ async def connected() -> AsyncIterator[ApiClient]:
     """A client for the cluster of KUBECONFIG, else of this pod's service account."""
     configuration = Configuration()
     try:
-        if os.environ.get("KUBECONFIG"):
-            await config.load_kube_config(client_configuration=configuration)
+        if named := os.environ.get("KUBECONFIG"):
+            # Never written to: a refreshed token would be put into a user's file.
+            await config.load_kube_config(
+                config_file=named, client_configuration=configuration, persist_config=False
+            )
         else:
             config.load_incluster_config(  # type: ignore[no-untyped-call]
                 client_configuration=configuration

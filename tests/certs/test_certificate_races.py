@@ -56,7 +56,7 @@ class Watcher:
             if len(replica.served) != self.seen[replica]:
                 before = replica.served[self.seen[replica] - 1][1]
                 old = reading.certificates(before.certificate_pem)[0]
-                known = self.world.at - self.since[issuer] >= SETTINGS.overlap_seconds
+                known = self.world.at - self.since[issuer] > SETTINGS.overlap_seconds - 0.001
                 # Emptied and set again between two looks: both are equally new to the API server.
                 since = [at for one, at in self.since.items() if one.subject == old.issuer]
                 assert known or not since or self.since[issuer] <= since[0]
