@@ -15,7 +15,7 @@ from chrek.errors import ChrekError
 from chrek.logs import event
 from chrek.pods import names
 from webhook.admission import patch
-from webhook.admission.decision import Missing, TakeOn, Untouched
+from webhook.admission.decision import Missing, TakeOn
 from webhook.admission.known import Claim, ImageConfig, Known, Options
 from webhook.admission.patch import Operation
 from webhook.admission.review import Reviewed, review
@@ -137,7 +137,16 @@ def _outcome(reviewed: Reviewed) -> Outcome:
     return reviewed.decision.role if isinstance(reviewed.decision, TakeOn) else "unchanged"
 
 
+def _level(admitted: Admitted) -> int:
+    """A pod that is taken on says so itself (its label, its annotations), and a line for each would
+    be a quarter of what an admission costs."""
+    return logging.INFO if admitted.warnings else logging.DEBUG
+
+
 def _tell(pod: Mapping[str, Any], namespace: str, reviewed: Reviewed, admitted: Admitted) -> None:
+    level = _level(admitted)
+    if not _log.isEnabledFor(level):
+        return
     metadata = pod["metadata"]
     decision = reviewed.decision
     fields: dict[str, object] = {
@@ -147,9 +156,9 @@ def _tell(pod: Mapping[str, Any], namespace: str, reviewed: Reviewed, admitted: 
     }
     if isinstance(decision, TakeOn):
         fields |= {"checkpoint": decision.checkpoint_id, "timeout": decision.timeout_seconds}
-    elif isinstance(decision, Untouched) and admitted.warnings:
+    if admitted.warnings:
         fields["why"] = " | ".join(admitted.warnings)
-    event(_log, logging.INFO, "admitted", **fields)
+    event(_log, level, "admitted", **fields)
 
 
 class NoImages:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-SERVER = "docker.io/chrek-test/python:1"
-WITH_ENTRYPOINT = "docker.io/chrek-test/entrypoint:1"
-WITH_INIT = "docker.io/chrek-test/placeholder:1"
+from .images import image_name
+
+SERVER = image_name("python")
+WITH_ENTRYPOINT = image_name("entrypoint")
+WITH_INIT = image_name("placeholder")
 COMMAND = ["python3", "-u", "/srv/serve.py"]
 
 HEALTH: dict[str, Any] = {"httpGet": {"path": "/healthz", "port": 8000}, "periodSeconds": 1}

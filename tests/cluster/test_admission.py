@@ -460,6 +460,7 @@ def test_nonsense_in_an_annotation_is_said_and_harms_nothing(cluster: Cluster, t
 
 def test_the_webhook_counts_what_it_did(cluster: Cluster, chrek: Installation, team: str) -> None:
     dry_run(cluster, team, pod("web"))
+    dry_run(cluster, team, pod("named", hostPID=True))
     pods = cluster.get(chrek.namespace, "pods", "-l", "app.kubernetes.io/component=webhook")[
         "items"
     ]
@@ -473,4 +474,6 @@ def test_the_webhook_counts_what_it_did(cluster: Cluster, chrek: Installation, t
     assert len(pages) == 2
     assert any('chrek_admission_requests_total{outcome="source"}' in page for page in pages)
     assert all("chrek_certificate_expiry_timestamp_seconds" in page for page in pages)
-    assert "outcome=source" in chrek.log()
+    log = chrek.log()
+    assert "pod=named outcome=unchanged" in log
+    assert "hostPID gives the container no PID namespace" in log

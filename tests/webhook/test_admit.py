@@ -157,9 +157,10 @@ async def test_a_copy_that_was_switched_off_is_given_back_as_its_user_wrote_it()
 
 
 async def test_the_log_says_why_once_a_pod(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "chrek.admission"):
+    with caplog.at_level(logging.DEBUG, "chrek.admission"):
         await admission().answer(Question("u", "ml", pod(hostPID=True)))
         await admission().answer(Question("u", "ml", pod()))
+    assert [record.levelno for record in caplog.records] == [logging.INFO, logging.DEBUG]
     unchanged, source = [getattr(record, "fields", {}) for record in caplog.records]
     assert unchanged["outcome"] == "unchanged"
     assert unchanged["pod"] == "server-5d9c7b8f6-"

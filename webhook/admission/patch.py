@@ -5,11 +5,13 @@ pod that chrek takes on shares with its written form, object by object, what was
 its lists have only grown. So that is followed here, and whatever else differs is jsonpatch's.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import jsonpatch
 
 Operation = dict[str, Any]
+
+_NOTHING: Final = object()
 
 
 def between(old: Any, new: Any) -> list[Operation]:
@@ -29,12 +31,18 @@ def _compare(old: Any, new: Any, path: str, found: list[Operation]) -> None:
 
 
 def _objects(old: dict[str, Any], new: dict[str, Any], path: str, found: list[Operation]) -> None:
+    kept = len(new)
     for key, value in new.items():
-        if key not in old:
+        before = old.get(key, _NOTHING)
+        if before is value:
+            continue
+        if before is _NOTHING:
+            kept -= 1
             found.append({"op": "add", "path": _below(path, key), "value": value})
-        elif (before := old[key]) is not value:
+        else:
             _compare(before, value, _below(path, key), found)
-    found += [{"op": "remove", "path": _below(path, key)} for key in old if key not in new]
+    if kept < len(old):
+        found += [{"op": "remove", "path": _below(path, key)} for key in old if key not in new]
 
 
 def _below(path: str, key: str) -> str:
