@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import aiohttp
 import msgspec
+import yaml
 from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, Configuration
@@ -30,6 +31,11 @@ _CONNECT_SECONDS: Final = 10.0
 _UNREACHABLE: Final = (
     aiohttp.ClientError, OSError, asyncio.TimeoutError, config.ConfigException,
 )  # fmt: skip
+_UNREADABLE: Final = (
+    config.ConfigException, yaml.YAMLError, OSError,
+    AttributeError, KeyError, TypeError, ValueError,
+)  # fmt: skip
+"""What the client's loader raises for a kubeconfig that is none."""
 _NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -111,7 +117,7 @@ async def connected() -> AsyncIterator[ApiClient]:
             config.load_incluster_config(  # type: ignore[no-untyped-call]
                 client_configuration=configuration
             )
-    except (config.ConfigException, OSError) as error:
+    except _UNREADABLE as error:
         raise NoClusterError(
             f"no Kubernetes cluster is known: {error}",
             hint="Set KUBECONFIG, or run in a pod with a service account",

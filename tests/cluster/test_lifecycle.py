@@ -1,8 +1,7 @@
-"""Up, down and what lies between, on a second cluster beside the one of the other tests."""
+"""Up, down and what lies between."""
 
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,31 +12,10 @@ import pytest
 from .client import Cluster
 from .images import image_name
 from .init import TUNED
-from .layout import CGROUP, REPOSITORY
+from .layout import CGROUP
+from .second import NAME, STATE, run
 
-NAME = "chrek-second"
-STATE = Path("/var/lib") / NAME
 CGROUPS = Path("/sys/fs/cgroup")
-SETTINGS = {
-    "CHREK_CLUSTER_NAME": NAME,
-    "CHREK_CLUSTER_NETWORK": "10.214",
-    "CHREK_CLUSTER_LOAD": "pause,entrypoint",
-}
-
-
-def run(*words: str, code: int | None = 0) -> str:
-    """Run `python -m tests.cluster` for the second cluster."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.cluster", *words],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        env={**os.environ, **SETTINGS},
-        timeout=300,
-        check=False,
-    )
-    assert code is None or done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def _lines(*command: str) -> tuple[str, ...]:
