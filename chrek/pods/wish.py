@@ -28,7 +28,7 @@ _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 _IMAGE = re.compile(r"[!-~]{1,512}")
 
 _NOT_NAMES: Final = frozenset(
-    ("true", "false", "on", "off", "yes", "no", "none", "enabled", "disabled")
+    ("true", "false", "on", "off", "yes", "no", "none", "enabled", "disabled", "0", "1")
 )
 """Nobody who writes these means a name."""
 _LATER: Final = (names.PROFILE, names.PRE_CHECKPOINT, names.POST_RESTORE)
@@ -119,7 +119,7 @@ def _wrong(key: str, value: str, wanted: str) -> WishError:
 
 
 def _checkpoint(value: str) -> str:
-    if value in _NOT_NAMES:
+    if value.strip().lower() in _NOT_NAMES:
         raise WishError(
             f"{names.CHECKPOINT} is {shown(value)}, which would name a checkpoint: write "
             f"{names.AUTO}, or leave the annotation out"

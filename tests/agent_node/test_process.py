@@ -137,8 +137,9 @@ def test_each_answer_is_logged_once_and_a_no_with_its_cure(agent: Agent) -> None
     assert by_question["CRIU"]["cure"]
     assert by_question["kernel"]["verdict"] == "yes"
     for question in by_question:
-        agent.says(f"question={question} ")
-        assert len(agent.lines(f"question={question} ")) == 1
+        shown = f'question="{question}" ' if " " in question else f"question={question} "
+        agent.says(shown)
+        assert len(agent.lines(shown)) == 1
     assert "warning" in agent.says("question=CRIU ", "answer=no", "cure=")
     assert "info" in agent.says("question=kernel ", "answer=yes")
     assert agent.ready(), "a `no` does not hold up a roll-out"

@@ -13,7 +13,7 @@ ARCHIVES = CACHE / "images" / "archives"
 
 # A second cluster beside the first takes another name and network.
 NAME = os.environ.get("CHREK_CLUSTER_NAME") or "chrek-cluster"  # at most 15 characters
-PREFIX = os.environ.get("CHREK_CLUSTER_NETWORK") or "10.213"
+PREFIX = os.environ.get("CHREK_CLUSTER_NETWORK") or "10.215"
 
 STATE = Path("/var/lib") / NAME
 LOGS = STATE / "logs"

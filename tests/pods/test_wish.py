@@ -94,7 +94,7 @@ def test_a_value_without_sense_is_refused_by_name(key: str, values: list[str]) -
         assert len(refused.value.message) < 256
 
 
-@pytest.mark.parametrize("word", ["true", "false", "on", "off", "none", "disabled"])
+@pytest.mark.parametrize("word", ["true", "False", "on", "off ", "None", "disabled", "1"])
 def test_a_word_that_nobody_means_as_a_name_does_not_switch_on(word: str) -> None:
     with pytest.raises(WishError, match="would name a checkpoint: write auto"):
         read({names.CHECKPOINT: word}, {})
