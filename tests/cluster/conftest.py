@@ -9,6 +9,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """The cluster, up; the last test run takes it down, unless a person started it."""
     named = os.environ.get("KUBECONFIG", "").partition(os.pathsep)[0]
     if named and Path(named) != KUBECONFIG:
         yield Cluster(Path(named), own=False)
         return
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+
+    def say(text: str) -> None:
+        """At once, and not only if a test fails: it may take minutes."""
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            print(f"cluster: {text}", file=sys.stderr, flush=True)
+
     try:
-        with lifecycle.up_for_tests(os.environ.get("CHREK_SHARE_CLUSTER") == "1", _say):
+        with lifecycle.up_for_tests(os.environ.get("CHREK_SHARE_CLUSTER") == "1", say):
             yield Cluster(KUBECONFIG)
         if os.environ.get("CHREK_KEEP_CLUSTER") != "1":
             lifecycle.down_after_tests()
@@ -88,7 +96,3 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         explained = names["cluster"].explain(names["namespace"])
         report.sections.append((f"namespace {names['namespace']}", explained))
     return report
-
-
-def _say(text: str) -> None:
-    print(f"cluster: {text}", file=sys.stderr)

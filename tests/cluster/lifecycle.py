@@ -56,8 +56,8 @@ def up_for_tests(shared: bool, say: Callable[[str], None]) -> Iterator[None]:
 def down_after_tests() -> None:
     """End a cluster that test runs started and none uses any more."""
     if FOR_TESTS.exists():
-        with locks.changing():
-            if FOR_TESTS.exists() and not locks.is_used():
+        with locks.changing(), locks.unused() as free:
+            if FOR_TESTS.exists() and free:
                 _remove()
 
 
@@ -65,9 +65,9 @@ def down(force: bool = False) -> bool:
     """End and remove everything but the logs; whether there was something."""
     if not STATE.exists():
         return False
-    with locks.changing():
+    with locks.changing(), locks.unused() as free:
         was_up = nodes.find() is not None
-        if was_up and not force and locks.is_used():
+        if was_up and not force and not free:
             raise ClusterError("a test run uses it: wait for its end, or `down --force`")
         _remove()
     return was_up

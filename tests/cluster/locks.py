@@ -41,16 +41,19 @@ def wait_until_unused(say: Callable[[str], None]) -> None:
             _lock(descriptor, fcntl.LOCK_EX, say)
 
 
-def is_used() -> bool:
-    """Whether a test run uses the cluster."""
+@contextmanager
+def unused() -> Iterator[bool]:
+    """Whether no test run uses the cluster; and none begins to before this ends."""
     if not CONFIGURATION.is_dir():
-        return False
+        yield True
+        return
     with _opened(CONFIGURATION) as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free = True
         except BlockingIOError:
-            return True
-        return False
+            free = False
+        yield free
 
 
 def _lock(descriptor: int, kind: int, say: Callable[[str], None]) -> None:
