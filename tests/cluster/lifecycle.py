@@ -27,9 +27,8 @@ def up(say: Callable[[str], None], for_tests: bool = False) -> None:
                 say(f"made anew, as it is damaged: {error}")
             else:
                 return
-        if node:
-            locks.wait_until_unused(say)
-        _remove()
+        with locks.once_unused(say):
+            _remove()
         shutil.rmtree(LOGS, ignore_errors=True)
         for folder in (LOGS, VOLUMES):
             folder.mkdir(parents=True)

@@ -34,11 +34,15 @@ def using(shared: bool, say: Callable[[str], None]) -> Iterator[bool]:
         yield CONFIGURATION.is_dir() and os.path.samestat(here, CONFIGURATION.stat())
 
 
-def wait_until_unused(say: Callable[[str], None]) -> None:
-    """Wait for the test runs that use the cluster."""
-    if CONFIGURATION.is_dir():
-        with _opened(CONFIGURATION) as descriptor:
-            _lock(descriptor, fcntl.LOCK_EX, say)
+@contextmanager
+def once_unused(say: Callable[[str], None]) -> Iterator[None]:
+    """Wait for the test runs that use the cluster; none begins to before this ends."""
+    if not CONFIGURATION.is_dir():
+        yield
+        return
+    with _opened(CONFIGURATION) as descriptor:
+        _lock(descriptor, fcntl.LOCK_EX, say)
+        yield
 
 
 @contextmanager
