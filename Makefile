@@ -100,8 +100,9 @@ test: setup test-tools helm ## tests on real processes and containers
 test-cluster: setup helm ## tests in a real Kubernetes
 	@$(call debian,buildah debootstrap runc,buildah debootstrap runc)
 	@if [[ -z $${KUBECONFIG:-} ]]; then \
-	  $(call debian,go gcc make rsync jq,golang-go gcc make rsync jq); \
-	  $(call debian,etcd containerd iptables conntrack socat /usr/lib/cni/bridge,etcd-server containerd iptables conntrack socat containernetworking-plugins); \
+	  tests/cluster/build-kubernetes --check $(KUBERNETES) \
+	    || { $(call debian,go gcc make rsync jq,golang-go gcc make rsync jq); }; \
+	  $(call debian,etcd containerd ctr iptables conntrack /usr/lib/cni/ptp,etcd-server containerd iptables conntrack containernetworking-plugins); \
 	  tests/cluster/build-kubernetes $(KUBERNETES); \
 	  tests/cluster/build-images; \
 	fi
