@@ -68,8 +68,8 @@ class External:
                 _log,
                 logging.WARNING,
                 "certificate of others unusable",
-                secret=repr(self._secrets.name),
-                why=repr(fault),
-                hint=repr("kubectl describe certificate; or set certificates to chrek"),
+                secret=self._secrets.name,
+                why=fault,
+                hint="kubectl describe certificate; or set certificates to chrek",
             )
         self._said = fault

@@ -35,7 +35,7 @@ class Offering:
             logging.INFO,
             "certificate to serve",
             serial=f"{self.certificate.serial_number:x}",
-            issuer=repr(reading.common_name(self.certificate.issuer)),
+            issuer=reading.common_name(self.certificate.issuer),
             until=self.certificate.not_valid_after_utc.isoformat(),
         )
         self._first.set()

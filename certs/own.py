@@ -122,9 +122,9 @@ class Own:
             _log,
             logging.INFO,
             "certificates written",
-            secret=repr(self._secrets.name),
+            secret=self._secrets.name,
             what=decision.do.value,
-            why=repr(decision.why),
+            why=decision.why,
         )
         return assess({**held.content, **content}, now, must=self._must())
 
@@ -146,7 +146,7 @@ class Own:
             _log,
             logging.INFO,
             "caBundle set",
-            configuration=repr(self._configurations.name),
+            configuration=self._configurations.name,
             authorities=len(bundle),
         )
         return True

@@ -103,7 +103,7 @@ class Registry:
             self._tell(logging.INFO, name, began, digest=config.digest)
             return config
         self._known.failed(question, failure)
-        self._tell(logging.WARNING, name, began, reason=failure.reason, step=repr(errand.step))
+        self._tell(logging.WARNING, name, began, reason=failure.reason, step=errand.step)
         raise failure
 
     def _tell(self, level: int, name: Reference, began: float, **fields: object) -> None:
