@@ -16,6 +16,12 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "agent" / "init"
 PYTHON = shutil.which("python3", path="/usr/bin:/usr/local/bin")  # one that uid 1000 can reach
 
+# A shell's background job (`make test &`, nohup) begins with these ignored, and so would what the
+# tests start.
+for _number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.SIG_DFL)
+
 
 def wait_until(true: Callable[[], object], what: str, seconds: float = 30) -> None:
     """Wait for something to become true; the limit only ends a test that hangs."""
