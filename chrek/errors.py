@@ -131,6 +131,25 @@ class StorageError(ChrekError):
     retry = True
 
 
+class ClaimUnreachableError(StorageError):
+    """The volume that holds a pod's checkpoints is not there on this node, or does not answer."""
+
+    reason = "ClaimUnreachable"
+
+
+class StorageDeniedError(StorageError):
+    """The volume lets root not read or write: a squashing NFS export, or read-only."""
+
+    reason = "StorageDenied"
+    retry = False
+
+
+class StorageFullError(StorageError):
+    """No room, or no quota, is left on the volume."""
+
+    reason = "StorageFull"
+
+
 class DamagedError(ChrekError):
     """A checkpoint is not, byte for byte, what was published."""
 
@@ -141,6 +160,48 @@ class FormatError(ChrekError):
     """The checkpoint was written in a format this chrek cannot read."""
 
     reason = "FormatUnknown"
+
+
+class TrustError(ChrekError):
+    """A checkpoint that is not, or not for this pod, from an agent that is trusted here."""
+
+    reason = "CheckpointUntrusted"
+
+
+class UnsignedError(TrustError):
+    """Nobody signed it."""
+
+    reason = "CheckpointUnsigned"
+
+
+class ForgedError(TrustError):
+    """The signature is none, or not of these bytes."""
+
+    reason = "SignatureInvalid"
+
+
+class UntrustedKeyError(TrustError):
+    """It was signed with a key that is not, or not yet, trusted here."""
+
+    reason = "SigningKeyUnknown"
+
+
+class ForeignError(TrustError):
+    """It was made for the pods of another namespace."""
+
+    reason = "ForeignNamespace"
+
+
+class ExceedsError(TrustError):
+    """A process of it would have more rights than the placeholder's own container was given."""
+
+    reason = "PrivilegeExceeds"
+
+
+class SigningKeyError(ChrekError):
+    """The keys for checkpoints cannot be read, or are none."""
+
+    reason = "SigningKeyInvalid"
 
 
 class IncompatibleError(ChrekError):
@@ -167,6 +228,18 @@ class AddressError(IncompatibleError):
 
 class UserError(IncompatibleError):
     reason = "UserDiffers"
+
+
+class VolumeFileGoneError(IncompatibleError):
+    """A file that the source used is no longer in the ConfigMap or Secret."""
+
+    reason = "VolumeFileGone"
+
+
+class VolumeFileChangedError(IncompatibleError):
+    """What is in the ConfigMap or Secret now cannot take the place of what the source used."""
+
+    reason = "VolumeFileChanged"
 
 
 class FilesRestoreError(ChrekError):

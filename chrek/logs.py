@@ -28,6 +28,8 @@ def set_up(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Fields())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for library in ("asyncio", "grpc"):  # a line for each call, at debug level
+        logging.getLogger(library).setLevel(logging.INFO)
 
 
 def event(logger: logging.Logger, level: int, name: str, **fields: object) -> None:

@@ -66,10 +66,14 @@ class MountFact(_Model, frozen=True):
 
 
 class FileRoot(_Model, frozen=True):
-    """A writable file system whose content travels in files.tar.zst, by its place in the list."""
+    """A writable file system whose content travels in files.tar.zst, by its place in the list.
+
+    volume (since format 2): an emptyDir, which other containers of the pod may share and which
+    outlives the container.
+    """
 
     point: str
-    kind: Literal["overlay", "tmpfs"]
+    kind: Literal["overlay", "tmpfs", "volume"]
 
 
 class Facts(_Model, frozen=True):
@@ -99,10 +103,29 @@ class Facts(_Model, frozen=True):
     cgroup_version: Literal[1, 2]
 
 
+class PodFacts(_Model, frozen=True):
+    """The pod that was captured; all empty on one machine.
+
+    identity: chrek.pods.identity. image: as the pod names it; image_digest: what it was then.
+    environment_hash: of what ConfigMaps and Secrets gave to the environment (agent.plan).
+    cold_start_seconds: from the container's start until it was warm.
+    """
+
+    pod: str = ""
+    pod_uid: str = ""
+    container: str = ""
+    node: str = ""
+    identity: str = ""
+    image: str = ""
+    image_digest: str = ""
+    environment_hash: str = ""
+    cold_start_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+
+
 class Manifest(_Model, frozen=True):
     """A checkpoint. created: RFC 3339, UTC. phases: seconds of the capture by phase.
 
-    frozen_seconds: how long the source stood still, as CRIU measured it.
+    frozen_seconds: how long the source stood still, as CRIU measured it. pod: since format 2.
     """
 
     format: int
@@ -117,6 +140,7 @@ class Manifest(_Model, frozen=True):
     phases: dict[str, float]
     frozen_seconds: float
     spec: RunSpec | None = None
+    pod: PodFacts = PodFacts()
 
     @property
     def size_bytes(self) -> int:
@@ -128,11 +152,12 @@ class _Format(msgspec.Struct):
     format: int
 
 
-def _read_v1(content: bytes) -> Manifest:
+def _read(content: bytes) -> Manifest:
     return msgspec.json.decode(content, type=Manifest)
 
 
-READERS: Final[dict[int, Callable[[bytes], Manifest]]] = {1: _read_v1}
+READERS: Final[dict[int, Callable[[bytes], Manifest]]] = {1: _read, 2: _read}
+"""Format 1 knew no pods."""
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -17,8 +17,9 @@ READY_MARK: Final = "ready"
 REAPER_PREFIX: Final = "reaper-"
 
 MANIFEST: Final = "manifest.json"
+SIGNATURE: Final = "manifest.json.sig"
 CRIU_DIR: Final = "criu"
 FILES_ARCHIVE: Final = "files.tar.zst"
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """Format of a checkpoint on disk that this chrek writes. Older ones stay readable."""

@@ -1,24 +1,15 @@
-"""CRIU's image files: read and written entry by entry as their protobuf messages.
-
-Framing (https://criu.org/Images): one or two 32-bit magic numbers, then entries, each a 32-bit
-length and a message; all little-endian.
-"""
+"""What chrek reads of CRIU's images, and the addresses that it changes in them."""
 
 import ipaddress
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
+from agent.criu import framing
 from agent.criu.bundle import Bundle, messages
 from chrek.errors import AddressError, DamagedError
 from chrek.manifest import AddressFact
-
-_COMMON_MAGICS = (0x54564319, 0x55105940)
-"""IMG_COMMON_MAGIC and IMG_SERVICE_MAGIC: a second magic follows them."""
 
 _PID_LIMIT = 1 << 22
 _FAMILIES = {socket.AF_INET: "inet", socket.AF_INET6: "inet6"}
@@ -36,7 +27,7 @@ class Statistics:
 def statistics(bundle: Bundle, content: bytes) -> Statistics:
     """Read `stats-dump`."""
     message = messages(bundle.path, "stats_pb2").stats_entry
-    entry = next(_entries(content, message), None)
+    entry = next(framing.entries(content, message), None)
     if entry is None:
         raise DamagedError("CRIU's statistics are empty")
     return Statistics(
@@ -53,7 +44,7 @@ def highest_pid(bundle: Bundle, content: bytes) -> int:
     """
     message = messages(bundle.path, "pstree_pb2").pstree_entry
     found = {1}
-    for entry in _entries(content, message):
+    for entry in framing.entries(content, message):
         found.update((entry.pid, entry.pgid, entry.sid, *entry.threads))
     return max(number for number in found if number <= _PID_LIMIT)
 
@@ -70,7 +61,7 @@ def rebound(
     if not replaced:
         return content
     message = messages(bundle.path, "fdinfo_pb2").file_entry
-    entries = list(_entries(content, message))
+    entries = list(framing.entries(content, message))
     changed = False
     for entry in entries:
         if not entry.HasField("isk") or entry.isk.family not in _FAMILIES:
@@ -87,7 +78,7 @@ def rebound(
             )
         entry.isk.src_addr[:] = _packed(entry.isk.family, new)
         changed = True
-    return _joined(content, entries) if changed else content
+    return framing.joined(content, entries) if changed else content
 
 
 def _replacements(source: list[AddressFact], target: list[AddressFact]) -> dict[str, str | None]:
@@ -122,35 +113,3 @@ def _packed(family: int, address: str) -> list[int]:
     mapped = family == socket.AF_INET6 and ":" not in address
     packed = ipaddress.ip_address(f"::ffff:{address}" if mapped else address).packed
     return [word for (word,) in struct.iter_unpack("<I", packed)]
-
-
-def _head_size(content: bytes) -> int:
-    if len(content) < 8:  # noqa: PLR2004 - two magic numbers
-        raise DamagedError("an image of CRIU's is too short")
-    (magic,) = struct.unpack_from("<I", content)
-    return 8 if magic in _COMMON_MAGICS else 4
-
-
-def _entries(content: bytes, message: Any) -> Iterator[Any]:
-    offset = _head_size(content)
-    while offset < len(content):
-        try:
-            (size,) = struct.unpack_from("<I", content, offset)
-            piece = content[offset + 4 : offset + 4 + size]
-            if len(piece) != size:
-                raise DamagedError("an image of CRIU's is cut off")
-            entry = message.FromString(piece)
-            if not entry.IsInitialized():
-                raise DamagedError("an image of CRIU's lacks what every entry has")
-            yield entry
-        except (struct.error, ValueError, DecodeError) as error:
-            raise DamagedError(f"an image of CRIU's cannot be read: {error}") from error
-        offset += 4 + size
-
-
-def _joined(content: bytes, entries: list[Any]) -> bytes:
-    pieces = [content[: _head_size(content)]]
-    for entry in entries:
-        packed = entry.SerializeToString()
-        pieces += [struct.pack("<I", len(packed)), packed]
-    return b"".join(pieces)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,8 +28,8 @@ from agent.store.checkpoints import Checkpoints, Stored
 from chrek import manifest as manifests
 from chrek.errors import ChrekError, DumpError, StorageError, TargetGoneError
 from chrek.ids import CheckpointID, Variant
-from chrek.manifest import Facts, Manifest, StoredFile
-from chrek.names import CRIU_DIR, FILES_ARCHIVE, FORMAT_VERSION, MANIFEST
+from chrek.manifest import Facts, Manifest, PodFacts, StoredFile
+from chrek.names import CRIU_DIR, FILES_ARCHIVE, FORMAT_VERSION, MANIFEST, SIGNATURE
 from chrek.phases import phase, recording
 
 _DUMP_LOG = "dump.log"
@@ -37,11 +37,13 @@ _DUMP_LOG = "dump.log"
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What is captured and how. replace: take the place of an existing variant."""
+    """What is captured and how. replace: take the place of an existing variant. pod: in a
+    cluster, whose container it is."""
 
     target: Target
     identifier: CheckpointID
     replace: bool = False
+    pod: PodFacts = field(default_factory=PodFacts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
             with phase("inspect"):
                 sources = roots.of(target.init)
                 inspected = await asyncio.to_thread(inspect.inspect, target, means.bundle, sources)
-                variant = identity.variant(inspected.facts)
+                variant = identity.variant(inspected.facts, asked.pod)
                 _refuse_existing(store, asked, variant)
             work = _Work(asked, means, inspected, store.staging_path(asked.identifier))
             stack.enter_context(operations.recorded(settings, "capture", target, [work.staged]))
@@ -183,10 +185,12 @@ def _manifest(
         phases=dict(seconds),
         frozen_seconds=packed.frozen_seconds,
         spec=work.asked.target.spec,
+        pod=work.asked.pod,
     )
     try:
         encoded = manifests.encode(manifest)
         manifests.decode(encoded)  # what no restore could read is not published
+        (work.staged / SIGNATURE).write_bytes(work.means.keys.sign(encoded))
         (work.staged / MANIFEST).write_bytes(encoded)
     except OSError as error:
         raise StorageError(f"writing the manifest of {work.asked.identifier}: {error}") from error

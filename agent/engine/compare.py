@@ -2,6 +2,7 @@
 
 import os
 
+from agent.files import roots
 from agent.kernel import cpu, mounts, process
 from agent.runtime.target import Target
 from chrek.errors import ArchitectureError, CPUFeaturesError, MountsError, UserError
@@ -46,6 +47,18 @@ def _mounts(facts: Facts, target: Target) -> None:
     if missing:
         raise MountsError(
             f"the placeholder does not have the source's mounts {', '.join(missing[:8])}"
+        )
+    _file_roots(facts, target)
+
+
+def _file_roots(facts: Facts, target: Target) -> None:
+    """The source's files go into what chrek would copy too, never into a user's own volume."""
+    needed = {root.point for root in facts.file_roots if root.kind != "overlay"}
+    others = sorted(needed - roots.points(target.init)) if needed else []
+    if others:
+        raise MountsError(
+            f"what the source had in an emptyDir or a tmpfs is another volume here: "
+            f"{', '.join(others[:8])}"
         )
 
 

@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from chrek.ids import CheckpointID, Variant
-from chrek.manifest import Facts
+from chrek.manifest import Facts, PodFacts
 from chrek.runspec import RunSpec
 
 
@@ -30,6 +30,13 @@ def of_spec(spec: RunSpec) -> CheckpointID:
     )
 
 
-def variant(facts: Facts) -> Variant:
+def variant(facts: Facts, pod: PodFacts) -> Variant:
     """What only a node knows."""
-    return Variant(_hash({"architecture": facts.architecture, "cpu_features": facts.cpu_features}))
+    counted: dict[str, object] = {
+        "architecture": facts.architecture,
+        "cpu_features": facts.cpu_features,
+    }
+    if pod != PodFacts():
+        counted["image_digest"] = pod.image_digest
+        counted["environment"] = pod.environment_hash
+    return Variant(_hash(counted))

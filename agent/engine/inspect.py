@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.criu.bundle import Bundle
 from agent.files.roots import SourceRoot
 from agent.init import binary
-from agent.kernel import addresses, cpu, mounts, process
+from agent.kernel import addresses, cgroups, cpu, mounts, process
 from agent.kernel.process import Process
 from agent.runtime.target import Target
 from chrek.errors import (
@@ -145,7 +145,7 @@ def _facts(
             )
             for found in tree
         ],
-        cgroup_version=1 if Path("/sys/fs/cgroup/memory").is_dir() else 2,
+        cgroup_version=1 if (cgroups.ROOT / "memory").is_dir() else 2,
     )
 
 

@@ -12,15 +12,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.criu import images
+from agent.criu import images, moved
 from agent.criu.bundle import Bundle
-from agent.kernel import calls
+from agent.engine.current import Current
+from agent.kernel import addresses, calls
 from agent.runtime.target import Target
 from agent.store import checkpoints
+from agent.trust import containers, gate, kinds
+from agent.trust.gate import Passed
+from agent.trust.rights import Container
 from chrek.errors import DamagedError, RestoreError
-from chrek.manifest import AddressFact, Manifest, StoredFile
+from chrek.manifest import Manifest, StoredFile
 from chrek.names import CHREK_DIR, CRIU_DIR, FILES_ARCHIVE
 
+_FILES_IMAGE = "files.img"
 _SMALL_BYTES = 1 << 20
 _MOST_LINKS = 200
 _MOST_COPIED_BYTES = 512 << 20
@@ -29,12 +34,15 @@ _MOST_COPIED_BYTES = 512 << 20
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """images: descriptor of the directory for CRIU. large: image name -> descriptor.
-    archive: descriptor of files.tar.zst, checked. verified: done once every byte is."""
+    archive: descriptor of files.tar.zst, checked. container: what the tasks of `passed` may have
+    there. verified: done once every byte is."""
 
     images: int
     large: dict[str, int]
     archive: int
     reaper: tuple[str, bytes]
+    container: Container
+    passed: Passed
     verified: "asyncio.Future[None]"
 
     def install_reaper(self, target: Target) -> None:
@@ -63,9 +71,11 @@ async def prepare(
     directory: int,
     scratch: Path,
     bundle: Bundle,
-    own_addresses: list[AddressFact],
+    target: Target,
 ) -> AsyncIterator[Prepared]:
-    """Make ready the checkpoint whose directory is open as `directory`; raises DamagedError."""
+    """Make ready for `target` the checkpoint whose directory is open as `directory`; raises
+    DamagedError, IncompatibleError, ExceedsError."""
+    container = await asyncio.to_thread(containers.of, target)
     with contextlib.ExitStack() as stack:
         scratch.mkdir(parents=True, mode=0o700)  # noqa: ASYNC240 - a tmpfs
         place = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -76,11 +86,14 @@ async def prepare(
         stack.callback(os.close, archive)
         linked: dict[str, int] = {}
         small: list[StoredFile] = []
+        names: list[str] = []
         for file in manifest.files:
             kind, _, name = file.name.partition("/")
-            if kind != CRIU_DIR or name.endswith(".log"):
+            if kind != CRIU_DIR or kinds.dropped(name):
                 continue
-            if file.size_bytes > _SMALL_BYTES and len(linked) < _MOST_LINKS:
+            names.append(name)
+            large = file.size_bytes > _SMALL_BYTES and not kinds.read_by_the_gate(name)
+            if large and len(linked) < _MOST_LINKS:
                 linked[name] = checkpoints.open_file(directory, file)
                 stack.callback(os.close, linked[name])
             else:
@@ -91,16 +104,25 @@ async def prepare(
             raise DamagedError(f"the checkpoint has {copied_bytes} bytes of small images")
         await asyncio.to_thread(checkpoints.verified, archive, archive_file)
         reaper = checkpoints.read_verified(directory, reaper_file)
+        deciding: dict[str, bytes] = {}
         for file in small:
             content = await asyncio.to_thread(checkpoints.read_verified, directory, file)
             name = file.name.partition("/")[2]
-            if name == "files.img":
-                content = images.rebound(bundle, content, manifest.facts.addresses, own_addresses)
+            if kinds.read_by_the_gate(name):
+                deciding[name] = content
+            else:
+                _put(place, name, content)
+        passed = await asyncio.to_thread(gate.passed, bundle, names, deciding, container)
+        own = addresses.own(target.init)
+        files = images.rebound(bundle, passed.images[_FILES_IMAGE], manifest.facts.addresses, own)
+        files = moved.moved(bundle, files, Current(target).look)
+        for name, content in (passed.images | {_FILES_IMAGE: files}).items():
             _put(place, name, content)
         large_files = [(by_name[f"{CRIU_DIR}/{name}"], fd) for name, fd in linked.items()]
         verified = asyncio.ensure_future(asyncio.to_thread(_verify, large_files))
         try:
-            yield Prepared(place, linked, archive, (manifest.facts.reaper, reaper), verified)
+            installed = (manifest.facts.reaper, reaper)
+            yield Prepared(place, linked, archive, installed, container, passed, verified)
         finally:
             # A thread cannot be cancelled; its descriptors must outlive it.
             await asyncio.gather(verified, return_exceptions=True)

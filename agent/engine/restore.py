@@ -5,9 +5,11 @@ Whatever fails, nothing of a half-restored tree stays and the placeholder starts
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agent.criu import log, rpc
 from agent.criu.rpc import CRIUFailedError
@@ -15,18 +17,35 @@ from agent.engine import entering, operations, stdio
 from agent.engine.compare import compare
 from agent.engine.means import Means
 from agent.engine.prepared import Prepared, prepare
-from agent.files.apply import apply, holds_files
+from agent.files.apply import Written, apply, holds_files
 from agent.init import words
 from agent.inside.child import CRIUProcess, Inside
-from agent.kernel import addresses, tree
+from agent.kernel import tree
 from agent.runtime.target import Target
 from agent.store import checkpoints
+from agent.trust import running
 from chrek.errors import ChrekError, RestoreError, TargetGoneError
 from chrek.ids import NamespacePID
 from chrek.manifest import Manifest
 from chrek.phases import phase, recording
 
 _RESTORE_LOG = "restore.log"
+_FAILED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """How to restore. namespace: whose checkpoints fit. timeout_seconds: None means that of the
+    settings. restart: the container was started before in this pod, so what other containers
+    share with it stays as it is. fresh_container: after a failure a new one can come, so that no
+    cold start meets the source's files; False where a container is never started again.
+    """
+
+    namespace: str
+    timeout_seconds: float | None = None
+    on_failure: Literal["cold-start", "fail"] = "cold-start"
+    restart: bool = False
+    fresh_container: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +66,17 @@ class _Work:
     target: Target
     path: Path
     means: Means
+    choices: Choices
     scratch: Path
 
 
-async def restore(target: Target, path: Path, *, means: Means) -> Restored:
+async def restore(target: Target, path: Path, *, means: Means, choices: Choices) -> Restored:
     """Restore the checkpoint in `path` into a placeholder whose chrek-init waits.
 
-    Raises ChrekError after the placeholder was told to start cold.
+    Raises ChrekError after the placeholder was told to start cold, or to end.
     """
-    limit_seconds = means.settings.restore_timeout_seconds
-    work = _Work(target, path, means, means.settings.new_scratch())
+    limit_seconds = choices.timeout_seconds or means.settings.restore_timeout_seconds
+    work = _Work(target, path, means, choices, means.settings.new_scratch())
     try:
         with recording() as seconds:
             async with asyncio.timeout(limit_seconds):
@@ -66,18 +86,27 @@ async def restore(target: Target, path: Path, *, means: Means) -> Restored:
         failure = RestoreError(
             f"the restore into {target.name} took more than {limit_seconds:.0f} s"
         )
-        await start_cold(target, failure)
+        await instead(target, choices, failure)
         raise failure from error
     except ChrekError as error:
-        await start_cold(target, error)
+        await instead(target, choices, error)
         raise
     except Exception as error:
         failure = RestoreError(f"the restore into {target.name} failed: {error!r}")
-        await start_cold(target, failure)
+        await instead(target, choices, failure)
         raise failure from error
     except asyncio.CancelledError:
         await asyncio.shield(start_cold(target, RestoreError("the restore was interrupted")))
         raise
+
+
+async def instead(target: Target, choices: Choices, why: ChrekError) -> None:
+    """What a placeholder that cannot be restored does: its command, or an end."""
+    if choices.on_failure == "cold-start":
+        await start_cold(target, why)
+    else:
+        with contextlib.suppress(TargetGoneError):
+            words.tell(target, f"exit {_FAILED}")
 
 
 async def start_cold(target: Target, why: ChrekError) -> None:
@@ -93,16 +122,16 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             inside = await stack.enter_async_context(entering.entered(target))
         stack.enter_context(operations.recorded(settings, "restore", target, [work.scratch]))
         with phase("compare"):
-            manifest = await asyncio.to_thread(checkpoints.load, work.path)
+            manifest = await checkpoints.loaded(work.path, work.means.keys)
+            checkpoints.belongs(manifest, work.choices.namespace)
             await words.reachable(target)
             await asyncio.to_thread(compare, manifest, target)
             await stack.enter_async_context(words.restoring(target))
         with phase("verify"):
             stack.callback(tree.remove, work.scratch)
             directory = stack.enter_context(checkpoints.opened(work.path))
-            own = addresses.own(target.init)
             prepared = await stack.enter_async_context(
-                prepare(manifest, directory, work.scratch, work.means.bundle, own)
+                prepare(manifest, directory, work.scratch, work.means.bundle, target)
             )
         with phase("enter"):
             streams = stack.enter_context(stdio.inherited(manifest.facts.stdio, target))
@@ -110,8 +139,13 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
         with phase("files"):
             prepared.install_reaper(target)
             if await asyncio.to_thread(holds_files, prepared.archive):
-                words.files(target)
-                await _to_its_end(apply, prepared.archive, manifest.facts.file_roots, target.init)
+                if work.choices.fresh_container:
+                    words.files(target)
+                file_roots, restart = manifest.facts.file_roots, work.choices.restart
+                written = Written(target.init)
+                stack.push(lambda kind, *_: written.withdraw() if kind is not None else None)
+                into = functools.partial(apply, written=written, restart=restart)
+                await _to_its_end(into, prepared.archive, file_roots)
         pid = await _run_criu(work, criu, manifest, prepared, streams)
         with phase("leave"):
             await inside.ended()
@@ -156,6 +190,8 @@ async def _run_criu(
         if point == "pre-resume":
             with phase("verify"):
                 await prepared.verified
+                threads, container = prepared.passed.threads, prepared.container
+                await asyncio.to_thread(running.check, work.target, threads, container)
             with phase("adopt"):
                 words.expect(work.target, NamespacePID(manifest.facts.root_pid))
 

@@ -17,9 +17,10 @@ from urllib.parse import quote_from_bytes
 
 import zstandard
 
-from agent.files import mapped, roots
+from agent.files import mapped, measure, roots
 from agent.files.roots import SourceRoot
-from chrek.errors import FilesTooLargeError, FilesUnsupportedError, StorageError
+from agent.files.walk import Found, Signature, walk
+from chrek.errors import FilesUnsupportedError, StorageError
 
 XATTR: Final = "SCHILY.xattr."
 MTIME: Final = "CHREK.mtime_ns"
@@ -32,36 +33,6 @@ _TICK_NS = 20_000_000
 _OVERLAY = "trusted.overlay."
 # overlayfs moves these between its layers in ways that a copy of the upper layer does not carry.
 _REFUSED = ("trusted.overlay.redirect", "trusted.overlay.metacopy")
-
-Signature = tuple[int, int, int, int, int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """One path below a root, and its parent directory's descriptor while it is visited."""
-
-    directory: int
-    name: str
-    path: str
-    stat: os.stat_result
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        return (self.stat.st_dev, self.stat.st_ino)
-
-    @property
-    def signature(self) -> Signature:
-        s = self.stat
-        return (s.st_ino, s.st_mode, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
-
-    def settled(self, before_ns: int) -> Signature:
-        """The signature, or one that nothing equals for what changed later than `before_ns`."""
-        *others, changed = self.signature
-        return (*others, changed if changed < before_ns else -1)  # type: ignore[return-value]
-
-    @property
-    def link(self) -> str:
-        return f"/proc/self/fd/{self.directory}/{self.name}"
 
 
 @dataclass
@@ -79,7 +50,8 @@ class Archive:
     _seen: dict[str, Signature] = field(default_factory=dict, init=False)
     _hiding: set[str] = field(default_factory=set, init=False)
     _links: dict[tuple[int, int], str] = field(default_factory=dict, init=False)
-    _copied_bytes: int = field(default=0, init=False)
+    _copied_bytes: dict[str, int] = field(default_factory=dict, init=False)
+    _measured: bool = field(default=False, init=False)
 
     def __enter__(self) -> Self:
         self._file = self.path.open("wb")
@@ -107,24 +79,31 @@ class Archive:
 
     def copy(self) -> None:
         """Write what is new since the last call; raises FilesTooLargeError, StorageError."""
-        self._links.clear()
         # A file system's clock may tick only every few ms (before Linux 6.13): what changed just
         # now can change again without a trace, so the next call writes it again.
         before_ns = time.time_ns() - _TICK_NS
         now: dict[str, Signature] = {}
         try:
+            if not self._measured:
+                measure.within(self.pid, self.sources, self.limit_bytes)
+                self._measured = True
             shared = mapped.paths(self.pid)
             for number, source in enumerate(self.sources):
+                self._links.clear()  # no link leads from one mount to another
                 with roots.opened(self.pid, source) as directory:
                     written = mapped.identities(shared, source.root.point, directory)
                     emptied = "/"  # no name begins so
-                    for found in _walk(directory, source.excluded):
+                    for found in walk(directory, source.excluded):
                         name = f"{number}/{found.path}"
                         now[name] = found.settled(before_ns)
                         again = found.identity in written or name.startswith(emptied)
                         if not again and self._seen.get(name) == found.signature:
                             continue
-                        hides = self._add(found, name, overlay=source.upper is not None)
+                        try:
+                            hides = self._add(found, name, source)
+                        except FileNotFoundError:
+                            del now[name]  # removed while we looked; while frozen, by others
+                            continue
                         if hides and not name.startswith(emptied):
                             emptied = f"{name}/"
             for name in _deleted(self._seen, now):
@@ -135,13 +114,14 @@ class Archive:
             raise FilesUnsupportedError("directories are too deep to be copied") from error
         self._seen = now
 
-    def _add(self, found: _Found, name: str, *, overlay: bool) -> bool:
+    def _add(self, found: Found, name: str, source: SourceRoot) -> bool:
         """Write one entry; whether whatever stood below its name goes with it."""
         entry = tarfile.TarInfo(name)
         entry.mode = stat.S_IMODE(found.stat.st_mode)
         entry.uid, entry.gid = found.stat.st_uid, found.stat.st_gid
         entry.mtime = int(found.stat.st_mtime)
-        entry.pax_headers = {MTIME: str(found.stat.st_mtime_ns), **_xattrs(found, overlay=overlay)}
+        attributes = _xattrs(found, overlay=source.upper is not None)
+        entry.pax_headers = {MTIME: str(found.stat.st_mtime_ns), **attributes}
         if OPAQUE in entry.pax_headers and name in self._hiding and name in self._seen:
             del entry.pax_headers[OPAQUE]  # told before; what came since must stay
         hides = OPAQUE in entry.pax_headers
@@ -149,7 +129,7 @@ class Archive:
             self._hiding.add(name)
         mode = found.stat.st_mode
         if stat.S_ISREG(mode):
-            self._add_regular(found, entry)
+            self._add_regular(found, entry, source.root.point)
             return hides
         if stat.S_ISDIR(mode):
             entry.type = tarfile.DIRTYPE
@@ -168,24 +148,21 @@ class Archive:
         self._tar.addfile(entry)
         return hides
 
-    def _add_regular(self, found: _Found, entry: tarfile.TarInfo) -> None:
+    def _add_regular(self, found: Found, entry: tarfile.TarInfo, point: str) -> None:
         if found.stat.st_nlink > 1 and found.identity in self._links:
             entry.type = tarfile.LNKTYPE
             entry.linkname = self._links[found.identity]
             self._tar.addfile(entry)
             return
-        self._links[found.identity] = entry.name
         descriptor = os.open(
             found.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=found.directory
         )
+        self._links[found.identity] = entry.name
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
             entry.size = found.stat.st_size
-            self._copied_bytes += entry.size
-            if self._copied_bytes > self.limit_bytes:
-                raise FilesTooLargeError(
-                    f"the container wrote more than {self.limit_bytes >> 20} MiB of files",
-                    hint="Write less into its root and tmpfs, or raise CHREK_FILES_LIMIT_MIB",
-                )
+            self._copied_bytes[point] = self._copied_bytes.get(point, 0) + entry.size
+            if sum(self._copied_bytes.values()) > self.limit_bytes:
+                raise measure.too_large(self._copied_bytes, self.limit_bytes)
             self._tar.addfile(entry, cast(IO[bytes], _Exactly(file, entry.size)))
 
     def _add_deletion(self, name: str) -> None:
@@ -207,29 +184,7 @@ class _Exactly:
         return piece + (self.read(size - len(piece)) if len(piece) < size and self._left else b"")
 
 
-def _walk(directory: int, excluded: frozenset[str], prefix: str = "") -> Iterator[_Found]:
-    for name in sorted(os.listdir(directory)):
-        path = f"{prefix}{name}"
-        if path in excluded:
-            continue
-        try:
-            found = _Found(directory, name, path, os.lstat(name, dir_fd=directory))
-        except FileNotFoundError:
-            continue  # removed while we looked; while frozen nothing is
-        yield found
-        if stat.S_ISDIR(found.stat.st_mode):
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-            try:
-                below = os.open(name, flags, dir_fd=directory)
-            except FileNotFoundError:
-                continue
-            try:
-                yield from _walk(below, excluded, f"{path}/")
-            finally:
-                os.close(below)
-
-
-def _xattrs(found: _Found, *, overlay: bool) -> dict[str, str]:
+def _xattrs(found: Found, *, overlay: bool) -> dict[str, str]:
     if stat.S_ISLNK(found.stat.st_mode):
         return {}
     headers: dict[str, str] = {}

@@ -90,6 +90,7 @@ def _become_criu(
     for standard in (0, 1, 2):
         os.dup2(null, standard)
     # No configuration file, plugin or program of the container may be used by this root process.
+    os.setgroups([])  # CRIU leaves its own to a task that had none
     environment = {
         "PATH": f"{BUNDLE_PREFIX}/bin",
         "CRIU_LIBS_DIR": f"{BUNDLE_PREFIX}/bin",

@@ -25,6 +25,8 @@ MOUNT_ATTR_RDONLY: Final = 1
 MOUNT_ATTR_NOSUID: Final = 2
 MOUNT_ATTR_NODEV: Final = 4
 MOUNT_ATTR_NOEXEC: Final = 8
+MOUNT_ATTR_NOSYMFOLLOW: Final = 0x00200000
+MS_PRIVATE: Final = 1 << 18
 
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWCGROUP: Final = 0x02000000
@@ -97,9 +99,9 @@ def move_mount(from_fd: int, to_fd: int) -> None:
     )
 
 
-def mount_setattr(fd: int, attributes: int) -> None:
-    """Set mount attributes on the (detached) tree `fd`, all mounts of it."""
-    wanted = _MountAttr(attr_set=attributes)
+def mount_setattr(fd: int, attributes: int, propagation: int = 0) -> None:
+    """Set mount attributes, and MS_PRIVATE or its like, on the (detached) tree `fd`, all of it."""
+    wanted = _MountAttr(attr_set=attributes, propagation=propagation)
     _syscall(
         "mount_setattr",
         _SYS_MOUNT_SETATTR,

@@ -6,7 +6,8 @@ Standard library only: agent.inside imports this before it enters a container.
 import os
 from pathlib import Path
 
-ROOT = Path("/sys/fs/cgroup")
+ROOT = Path("/proc/1/root/sys/fs/cgroup")
+"""As the machine has it: a container is shown its own part of each hierarchy only."""
 
 
 def of(pid: int | str) -> dict[str, str]:

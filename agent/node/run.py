@@ -7,11 +7,13 @@ import signal
 from pathlib import Path
 
 import chrek
+from agent.metrics import Metrics
 from agent.node import flags, profile, questions
 from agent.node.flags import Flags
 from agent.node.profile import ProfileError
 from agent.node.questions import QuestionsError
 from agent.node.status import Status, served
+from agent.node.work import work
 from chrek import logs
 from chrek.errors import ChrekError
 
@@ -39,12 +41,14 @@ async def run(asked: Flags) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, end.set)
     status = Status(asked)
-    async with served(status) as port:
+    metrics = Metrics()
+    async with served(status, metrics) as port:
         _say_what_this_is(asked, port)
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(keep_profile(asked.seccomp_dir, status)),
                 group.create_task(tell_answers(status)),
+                group.create_task(work(asked, status, metrics)),
             ]
             await end.wait()
             status.ending = True
@@ -62,12 +66,6 @@ def _say_what_this_is(asked: Flags, port: int) -> None:
         node=asked.node_name,
         watches=asked.watch_namespace or "every labelled namespace",
         status_port=port,
-    )
-    logs.event(
-        _log,
-        logging.WARNING,
-        "prepares-only",
-        meaning="this version captures and restores nothing in a cluster yet: pods start cold",
     )
 
 

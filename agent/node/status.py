@@ -1,4 +1,4 @@
-"""What the agent knows of itself and its node, as /healthz and /readyz show it."""
+"""What the agent knows of itself and its node, as /healthz, /readyz and /metrics show it."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -10,8 +10,10 @@ from aiohttp import web
 
 import chrek
 from agent.machine.check import Answer
+from agent.metrics import Metrics
 from agent.node.flags import Flags
 from chrek.errors import ChrekError
+from chrek.kube.metrics import CONTENT_TYPE
 
 _LAST_REQUESTS_SECONDS = 2.0
 
@@ -24,20 +26,22 @@ class PortError(ChrekError):
 
 @dataclass(slots=True)
 class Status:
-    """profile_problem: why the seccomp profile is not in place; empty when it is. answers: none
-    until the node was asked. A `no` among them does not make the agent unready: a DaemonSet
-    that waits for every node would never be rolled out.
+    """profile_problem: why the seccomp profile is not in place; empty when it is. work_problem:
+    why pods are not captured and restored; empty when they are. answers: none until the node was
+    asked. A `no` among them does not make the agent unready: a DaemonSet that waits for every
+    node would never be rolled out.
     """
 
     flags: Flags
     profile_problem: str = "not installed yet"
+    work_problem: str = "not at work yet"
     answers: list[Answer] = field(default_factory=list)
     ending: bool = False
 
     @property
     def ready(self) -> bool:
-        """Whether pods that name the profile can start on this node."""
-        return not self.profile_problem and not self.ending
+        """Whether pods that name the profile can start on this node, and are taken care of."""
+        return not (self.profile_problem or self.work_problem or self.ending)
 
     def body(self) -> bytes:
         """All of it as JSON."""
@@ -47,7 +51,7 @@ class Status:
                 "version": chrek.__version__,
                 "node": self.flags.node_name,
                 "watchNamespace": self.flags.watch_namespace,
-                "capturesAndRestores": False,
+                "work": self.work_problem or "at work",
                 "seccompProfile": self.profile_problem or "installed",
                 "answers": self.answers,
             }
@@ -55,8 +59,8 @@ class Status:
 
 
 @asynccontextmanager
-async def served(status: Status) -> AsyncIterator[int]:
-    """Serve `status` meanwhile; gives the port. Raises PortError."""
+async def served(status: Status, metrics: Metrics) -> AsyncIterator[int]:
+    """Serve both meanwhile; gives the port. Raises PortError."""
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -68,8 +72,13 @@ async def served(status: Status) -> AsyncIterator[int]:
             content_type="application/json",
         )
 
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
     application = web.Application()
-    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    application.router.add_get("/healthz", healthz)
+    application.router.add_get("/readyz", readyz)
+    application.router.add_get("/metrics", page)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_LAST_REQUESTS_SECONDS)
     await runner.setup()
     try:

@@ -1,5 +1,6 @@
 """The directory tree of checkpoints: <claim>/<namespace>/<id>/<variant>/, opened without trust."""
 
+import asyncio
 import errno
 import os
 import stat
@@ -8,17 +9,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from agent.kernel import calls, tree
 from agent.store import hashing
+from agent.store.failures import storage_error
+from agent.store.use import removable
+from agent.trust import signature
+from agent.trust.keys import Keyring
 from chrek import ids
-from chrek.errors import DamagedError, ExistsError, NotFoundError, StorageError
-from chrek.ids import CheckpointID
+from chrek.errors import (
+    DamagedError,
+    ExistsError,
+    ForeignError,
+    ForgedError,
+    NotFoundError,
+    UntrustedKeyError,
+)
+from chrek.ids import CheckpointID, Variant
 from chrek.manifest import MAX_BYTES, Manifest, StoredFile, decode
-from chrek.names import MANIFEST
+from chrek.names import MANIFEST, SIGNATURE
 
-_STAGING = ".staging-"
-_TRASH = ".trash-"
+STAGING: Final = ".staging-"
+TRASH: Final = ".trash-"
+"""How names begin that are no checkpoints: of captures under way, and of removals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +52,7 @@ class Checkpoints:
 
     def ids(self) -> list[CheckpointID]:
         """Ids that have at least one variant, whole or damaged."""
-        if not self._home.is_dir():
-            return []
-        names = sorted(entry.name for entry in self._home.iterdir() if ids.is_label(entry.name))
+        names = [entry.name for entry in _entries(self._home) if ids.is_label(entry.name)]
         return [CheckpointID(name) for name in names if self.every_variant(CheckpointID(name))]
 
     def variants(self, identifier: CheckpointID) -> list[Path]:
@@ -55,9 +67,15 @@ class Checkpoints:
             raise NotFoundError(f"there is no checkpoint {identifier}", hint="See `chrek ls`")
         return variants[0]
 
+    def place(self, identifier: CheckpointID, variant: Variant) -> Path:
+        """The directory of a variant, whether it is there or not."""
+        if not ids.is_variant(variant):
+            raise NotFoundError(f"{variant[:80]!r} names no variant of {identifier}")
+        return self._home / ids.checkpoint_id(identifier) / variant
+
     def staging_path(self, identifier: CheckpointID) -> Path:
         """A new place for a capture, not yet made."""
-        return self._home / ids.checkpoint_id(identifier) / f"{_STAGING}{uuid.uuid4().hex}"
+        return self._home / ids.checkpoint_id(identifier) / f"{STAGING}{uuid.uuid4().hex}"
 
     @contextmanager
     def staging(self, place: Path) -> Iterator[None]:
@@ -65,7 +83,7 @@ class Checkpoints:
         try:
             place.mkdir(parents=True, mode=0o700)
         except OSError as error:
-            raise StorageError(f"{place}: {error.strerror}", hint="Check the volume") from error
+            raise storage_error(str(place), error) from error
         try:
             yield
         finally:
@@ -81,7 +99,7 @@ class Checkpoints:
             staged.rename(target)  # fails when it exists: a directory that is not empty
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise StorageError(f"publishing {target}: {error}") from error
+                raise storage_error(f"publishing {target}", error) from error
             if not replace:
                 raise exists(CheckpointID(target.parent.name)) from error
             _swap(staged, target)
@@ -103,22 +121,26 @@ class Checkpoints:
         """Delete what killed captures and removals left, but for `in_use`; what was deleted."""
         left = [
             entry
-            for pattern in (f"*/{_STAGING}*", f"*/{_TRASH}*")
+            for pattern in (f"*/{STAGING}*", f"*/{TRASH}*")
             for entry in self._home.glob(pattern)
-            if entry not in in_use
+            if entry not in in_use and _delete(entry)
         ]
         for entry in left:
-            tree.remove(entry)
             with suppress(OSError):
                 entry.parent.rmdir()
         return left
 
+    def tidy_id(self, identifier: CheckpointID) -> None:
+        """Delete what killed captures and removals of one id left. Only for who alone captures it."""
+        home = self._home / ids.checkpoint_id(identifier)
+        for pattern in (f"{STAGING}*", f"{TRASH}*"):
+            for entry in home.glob(pattern):
+                _delete(entry)
+
     def every_variant(self, identifier: CheckpointID) -> list[Path]:
         """Directories of variants, also of damaged ones that have no manifest any more."""
         home = self._home / ids.checkpoint_id(identifier)
-        if not home.is_dir():
-            return []
-        return [entry for entry in home.iterdir() if ids.is_variant(entry.name)]
+        return [entry for entry in _entries(home) if ids.is_variant(entry.name)]
 
 
 def exists(identifier: CheckpointID) -> ExistsError:
@@ -129,13 +151,36 @@ def exists(identifier: CheckpointID) -> ExistsError:
     )
 
 
-def load(path: Path) -> Manifest:
-    """The manifest of the checkpoint in `path`; raises DamagedError, FormatError."""
+def load(path: Path, keys: Keyring) -> Manifest:
+    """The manifest of the checkpoint in `path`; raises TrustError, DamagedError, FormatError.
+
+    Nothing of it is looked at before its signature was checked.
+    """
     with opened(path) as directory:
-        manifest = decode(_read(directory, MANIFEST, MAX_BYTES))
+        content = _read(directory, MANIFEST, MAX_BYTES)
+        keys.check(content, _read_signature(directory))
+    manifest = decode(content)
     if (manifest.id, manifest.variant) != (path.parent.name, path.name):
         raise DamagedError(f"the manifest in {path} is that of {manifest.id}/{manifest.variant}")
+    belongs(manifest, path.parent.parent.name)
     return manifest
+
+
+async def loaded(path: Path, keys: Keyring) -> Manifest:
+    """As `load`; a key that is not known may have been added since the keys were read."""
+    try:
+        return await asyncio.to_thread(load, path, keys)
+    except UntrustedKeyError:
+        await keys.refresh()
+        return await asyncio.to_thread(load, path, keys)
+
+
+def belongs(manifest: Manifest, namespace: str) -> None:
+    """Raise ForeignError unless the checkpoint was made for the pods of `namespace`."""
+    if manifest.namespace != namespace:
+        raise ForeignError(
+            f"checkpoint {manifest.id} is of namespace {manifest.namespace}, not {namespace}"
+        )
 
 
 @contextmanager
@@ -144,6 +189,8 @@ def opened(path: Path) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise storage_error(str(path), error) from error
         raise NotFoundError(f"no checkpoint at {path}: {error.strerror}") from error
     try:
         yield descriptor
@@ -190,9 +237,9 @@ def read_verified(directory: int, file: StoredFile) -> bytes:
     return content
 
 
-def verify(path: Path) -> Manifest:
-    """Check every byte of a checkpoint; its manifest. Raises DamagedError."""
-    manifest = load(path)
+def verify(path: Path, keys: Keyring) -> Manifest:
+    """Check every byte of a checkpoint; its manifest. Raises TrustError, DamagedError."""
+    manifest = load(path, keys)
     with opened(path) as directory:
         for file in manifest.files:
             descriptor = open_file(directory, file)
@@ -215,6 +262,15 @@ def table(staged: Path) -> list[StoredFile]:
             os.close(descriptor)
         files.append(StoredFile(str(path.relative_to(staged)), size, digest))
     return files
+
+
+def _read_signature(directory: int) -> bytes | None:
+    try:
+        return _read(directory, SIGNATURE, signature.MAX_BYTES)
+    except DamagedError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise ForgedError(error.message) from error
 
 
 def _read(directory: int, name: str, most: int) -> bytes:
@@ -244,25 +300,54 @@ def _read_all(descriptor: int, size: int) -> bytes:
     return b"".join(pieces)
 
 
+def _entries(path: Path) -> list[Path]:
+    """What is in a directory, which need not be there, sorted."""
+    try:
+        return sorted(path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise storage_error(str(path), error) from error
+
+
 def _swap(staged: Path, target: Path) -> None:
     """Put `staged` in the place of `target`; readers of the old one keep their descriptors."""
     try:
         calls.renameat2(str(staged), str(target), calls.RENAME_EXCHANGE)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS):
-            raise StorageError(f"publishing {target}: {error}") from error
+            raise storage_error(f"publishing {target}", error) from error
         # NFS cannot exchange: between the two renames the variant is absent, never half there.
         _discard(target)
-        staged.rename(target)
+        try:
+            staged.rename(target)
+        except OSError as refused:
+            raise storage_error(f"publishing {target}", refused) from refused
         return
     _discard(staged)
 
 
+def hide(path: Path) -> Path:
+    """Put a checkpoint out of sight, so that nobody finds half of it; where it is to be deleted."""
+    trash = path.with_name(f"{TRASH}{uuid.uuid4().hex}")
+    try:
+        path.rename(trash)
+    except OSError as error:
+        raise storage_error(f"removing {path}", error) from error
+    return trash
+
+
 def _discard(path: Path) -> None:
-    """Out of sight first, so that nobody finds half of it."""
-    trash = path.with_name(f"{_TRASH}{uuid.uuid4().hex}")
-    path.rename(trash)
+    _delete(hide(path))
+
+
+def _delete(trash: Path) -> bool:
+    """False while somebody restores from it: then it is left for the next who tidies."""
+    with removable(trash) as is_free:
+        if not is_free:
+            return False
     tree.remove(trash)
+    return True
 
 
 def _sync_tree(path: Path) -> None:
@@ -272,7 +357,7 @@ def _sync_tree(path: Path) -> None:
             try:
                 os.fsync(descriptor)
             except OSError as error:
-                raise StorageError(f"{directory}/{name}: {error.strerror}") from error
+                raise storage_error(f"{directory}/{name}", error) from error
             finally:
                 os.close(descriptor)
         _sync_directory(Path(directory))
@@ -282,5 +367,7 @@ def _sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        raise storage_error(str(path), error) from error
     finally:
         os.close(descriptor)

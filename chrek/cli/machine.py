@@ -15,6 +15,8 @@ from agent.runtime.runc.places import DEFAULT_ROOT
 from agent.runtime.target import Target
 from agent.settings import Settings
 from agent.store.checkpoints import Checkpoints
+from agent.trust import local
+from agent.trust.keys import Keyring
 from chrek.errors import MachineError, UsageError
 from chrek.runspec import RunSpec
 
@@ -29,7 +31,11 @@ class Machine:
 
     def means(self) -> Means:
         """What the engine works with; raises MachineError without a CRIU bundle."""
-        return Means(find(), self.settings)
+        return Means(find(), self.settings, self.keys())
+
+    def keys(self) -> Keyring:
+        """The keys of this machine, made at first use; raises SigningKeyError."""
+        return local.local(self.settings.root)
 
     async def start(self, name: str, spec: RunSpec) -> Target:
         """Start a container that waits to hear whether it is restored or cold."""

@@ -10,7 +10,7 @@ import msgspec
 from agent.engine import identity
 from agent.engine.capture import Capture, capture
 from agent.engine.means import Means
-from agent.engine.restore import restore
+from agent.engine.restore import Choices, restore
 from agent.init import words
 from agent.store import checkpoints
 from agent.store.checkpoints import Stored
@@ -59,7 +59,7 @@ async def restore_command(machine: Machine, asked: argparse.Namespace) -> int:
         raise UsageError(f"--count {asked.count} is not between 1 and {_MOST_REPLICAS}")
     identifier = ids.checkpoint_id(asked.identifier)
     path = machine.store.newest(identifier)
-    stored = Stored(path, checkpoints.load(path))
+    stored = Stored(path, checkpoints.load(path, machine.keys()))
     if stored.manifest.spec is None:
         raise UsageError(f"checkpoint {identifier} was made in a cluster and has no command")
     means = machine.means()  # before any container is made
@@ -102,7 +102,8 @@ async def _replica(
         }
     container_seconds = time.monotonic() - started
     try:
-        restored = await restore(target, stored.path, means=means)
+        choices = Choices(machine.settings.namespace)
+        restored = await restore(target, stored.path, means=means, choices=choices)
     except ChrekError as error:
         result |= {"restored": False, "cold": not fail}
         result |= {"reason": error.reason, "message": str(error)}
@@ -157,13 +158,14 @@ def _names(machine: Machine, asked: argparse.Namespace, identifier: str) -> list
 
 
 async def ls(machine: Machine, asked: argparse.Namespace) -> int:
-    """List checkpoints; a damaged one is listed as such."""
+    """List checkpoints; one that is damaged or not trusted is listed as such."""
     rows: list[list[str]] = []
     documents: list[dict[str, object]] = []
+    keys = machine.keys()
     for identifier in machine.store.ids():
         for path in machine.store.every_variant(identifier):
             try:
-                found = checkpoints.load(path)
+                found = checkpoints.load(path, keys)
             except ChrekError as error:
                 rows.append([identifier, path.name, "-", "-", "-", error.reason])
                 documents.append({"id": identifier, "variant": path.name, "reason": error.reason})
@@ -182,7 +184,8 @@ async def ls(machine: Machine, asked: argparse.Namespace) -> int:
 
 async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
     """Show one checkpoint."""
-    found = checkpoints.load(machine.store.newest(ids.checkpoint_id(asked.identifier)))
+    path = machine.store.newest(ids.checkpoint_id(asked.identifier))
+    found = checkpoints.load(path, machine.keys())
     if asked.json:
         output.as_json(found)
         return 0
@@ -220,11 +223,12 @@ async def verify(machine: Machine, asked: argparse.Namespace) -> int:
     """Check every byte of every variant."""
     identifier = ids.checkpoint_id(asked.identifier)
     machine.store.newest(identifier)
+    keys = machine.keys()
     documents: list[dict[str, object]] = []
     for path in machine.store.variants(identifier):
         document: dict[str, object] = {"id": identifier, "variant": path.name}
         try:
-            found = await asyncio.to_thread(checkpoints.verify, path)
+            found = await asyncio.to_thread(checkpoints.verify, path, keys)
         except ChrekError as error:
             documents.append(document | {"whole": False, "message": str(error)})
             print(f"chrek: {identifier}/{path.name}: {error} ({error.reason})", file=sys.stderr)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from agent.engine.capture import Capture, capture
-from agent.engine.restore import restore
+from agent.engine.restore import Choices, restore
 from agent.init import words
 from agent.machine.check import answers
 from agent.runtime.runc.spec import sees
@@ -188,7 +188,8 @@ async def _restore(machine: Machine, stored: Stored, spec: RunSpec, name: str) -
     try:
         target = await machine.start(name, spec)
         phases["container"] = time.monotonic() - started
-        restored = await restore(target, stored.path, means=machine.means())
+        choices = Choices(machine.settings.namespace)
+        restored = await restore(target, stored.path, means=machine.means(), choices=choices)
         phases |= restored.phases
         done = time.monotonic()
         answer = await _ready(machine, name, _WARM_SECONDS)

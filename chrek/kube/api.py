@@ -1,4 +1,4 @@
-"""The API server behind a small protocol: get an object, follow a stream of lines.
+"""The API server behind a small protocol: get and write objects, follow a stream of lines.
 
 Objects stay the JSON that they are: a webhook must give back what it does not know, and typed
 models would drop it.
@@ -9,25 +9,33 @@ import os
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
 
 import aiohttp
-import msgspec
 import yaml
 from aiohttp.http_exceptions import HttpProcessingError
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import ApiClient, Configuration
 
+import chrek
+from chrek.kube.answers import check, decode, no_answer
 from chrek.kube.errors import APIError, ExpiredError, NoClusterError
 
 JSON = dict[str, Any]
+Patch = Literal["merge", "strategic"]
+"""strategic: lists are merged by their key, which custom resources do not know."""
 
 _NOT_FOUND: Final = 404
-_GONE: Final = 410
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._:-]+)+")
 """Names in it may come from a pod that nobody has validated, and must not lead elsewhere."""
-_MESSAGE_CHARACTERS: Final = 300
+_PATH_CHARACTERS: Final = 300
 _CONNECT_SECONDS: Final = 10.0
+_WRITE_SECONDS: Final = 30.0
+_CONTENT_TYPES: Final[dict[Patch, str]] = {
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+}
 _UNREACHABLE: Final = (
     aiohttp.ClientError, OSError, asyncio.TimeoutError, config.ConfigException,
 )  # fmt: skip
@@ -36,11 +44,13 @@ _UNREADABLE: Final = (
     AttributeError, KeyError, TypeError, ValueError,
 )  # fmt: skip
 """What the client's loader raises for a kubeconfig that is none."""
-_NOT_JSON: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class API(Protocol):
-    """Raises APIError, and ExpiredError for 410."""
+    """Raises APIError, ExpiredError for 410, ConflictError for 409.
+
+    No write is repeated here: after an error with status 0 it may have been done nevertheless.
+    """
 
     async def get(
         self, path: str, query: Mapping[str, str] = ..., *, timeout_seconds: float = ...
@@ -52,6 +62,33 @@ class API(Protocol):
     ) -> AsyncGenerator[bytes, None]:
         """The lines of a watch, until the server ends it or is silent for too long."""
 
+    async def create(self, path: str, body: JSON) -> JSON:
+        """A new object in the collection at `path`, as stored; AlreadyExistsError."""
+
+    async def replace(self, path: str, body: JSON) -> JSON:
+        """The object at `path`, as stored; ConflictError unless metadata.resourceVersion of
+        `body`, where it has one, is still that of the object."""
+
+    async def patch(self, path: str, body: JSON, *, kind: Patch = ...) -> JSON:
+        """What `body` names is changed, the rest stays; the object as stored. ConflictError as
+        for `replace`."""
+
+    async def delete(
+        self, path: str, *, uid: str | None = None, version: str | None = None
+    ) -> None:
+        """There is no such object afterwards, or it waits for its finalizers. ConflictError if
+        the one that is there has another uid or resourceVersion."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    method: str
+    path: str
+    limit: aiohttp.ClientTimeout = field(default_factory=lambda: _limit(_WRITE_SECONDS))
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: JSON | None = None
+    content_type: str = "application/json"
+
 
 class ClusterAPI:
     """The API server that a service account or a kubeconfig leads to."""
@@ -62,43 +99,67 @@ class ClusterAPI:
     async def get(
         self, path: str, query: Mapping[str, str] | None = None, *, timeout_seconds: float = 30.0
     ) -> JSON:
-        limit = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=_CONNECT_SECONDS)
-        try:
-            async with await self._request(path, query or {}, limit) as answer:
-                content = await answer.read()
-                _check(path, answer.status, content)
-        except _UNREACHABLE as error:
-            raise _no_answer(path, error) from error
-        return _decode(path, content)
+        limit = _limit(timeout_seconds)
+        return decode(path, await self._content(_Question("GET", path, limit, query or {})))
 
     async def lines(
         self, path: str, query: Mapping[str, str], *, silence_seconds: float
     ) -> AsyncGenerator[bytes, None]:
         limit = aiohttp.ClientTimeout(sock_connect=_CONNECT_SECONDS, sock_read=silence_seconds)
         try:
-            async with await self._request(path, query, limit) as answer:
+            async with await self._ask(_Question("GET", path, limit, query)) as answer:
                 if not answer.ok:
-                    _check(path, answer.status, await answer.read())
+                    check(path, answer.status, await answer.read())
                 async for line in answer.content:
                     yield line
         except _UNREACHABLE as error:
-            raise _no_answer(path, error) from error
+            raise no_answer(path, error) from error
         except (ValueError, HttpProcessingError) as error:  # too long a line; a list has no limit
             raise ExpiredError(f"{path}: a line cannot be read: {error!r:.100}") from error
 
-    async def _request(
-        self, path: str, query: Mapping[str, str], limit: aiohttp.ClientTimeout
-    ) -> aiohttp.ClientResponse:
-        if not _PATH.fullmatch(path):
-            raise APIError(f"{path[:_MESSAGE_CHARACTERS]!r} names no object", status=_NOT_FOUND)
+    async def create(self, path: str, body: JSON) -> JSON:
+        return decode(path, await self._content(_Question("POST", path, body=body)))
+
+    async def replace(self, path: str, body: JSON) -> JSON:
+        return decode(path, await self._content(_Question("PUT", path, body=body)))
+
+    async def patch(self, path: str, body: JSON, *, kind: Patch = "merge") -> JSON:
+        asked = _Question("PATCH", path, body=body, content_type=_CONTENT_TYPES[kind])
+        return decode(path, await self._content(asked))
+
+    async def delete(
+        self, path: str, *, uid: str | None = None, version: str | None = None
+    ) -> None:
+        wanted = {"uid": uid, "resourceVersion": version}
+        given = {key: value for key, value in wanted.items() if value is not None}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": given}
+        _refuse_other_than_names(path)
+        try:
+            await self._content(_Question("DELETE", path, body=body))
+        except APIError as error:
+            if error.status != _NOT_FOUND:
+                raise
+
+    async def _content(self, asked: _Question) -> bytes:
+        try:
+            async with await self._ask(asked) as answer:
+                content = await answer.read()
+                check(asked.path, answer.status, content)
+        except _UNREACHABLE as error:
+            raise no_answer(asked.path, error) from error
+        return content
+
+    async def _ask(self, asked: _Question) -> aiohttp.ClientResponse:
+        _refuse_other_than_names(asked.path)
         answer: aiohttp.ClientResponse = await self._client.call_api(
-            path,
-            "GET",
-            query_params=list(query.items()),
-            header_params={"Accept": "application/json"},
+            asked.path,
+            asked.method,
+            query_params=list(asked.query.items()),
+            header_params={"Accept": "application/json", "Content-Type": asked.content_type},
+            body=asked.body,
             auth_settings=["BearerToken"],
             _preload_content=False,
-            _request_timeout=limit,
+            _request_timeout=asked.limit,
         )
         return answer
 
@@ -123,26 +184,15 @@ async def connected() -> AsyncIterator[ApiClient]:
             hint="Set KUBECONFIG, or run in a pod with a service account",
         ) from error
     async with ApiClient(configuration) as client:
+        # The API server notes it as the manager of the fields that are written.
+        client.user_agent = f"chrek/{chrek.__version__}"
         yield client
 
 
-def _check(path: str, status: int, content: bytes) -> None:
-    if status < 400:  # noqa: PLR2004
-        return
-    try:
-        message = str(msgspec.json.decode(content)["message"])
-    except (*_NOT_JSON, KeyError, TypeError):
-        message = content[:_MESSAGE_CHARACTERS].decode(errors="replace")
-    raised = ExpiredError if status == _GONE else APIError
-    raise raised(f"{path} gave {status}: {message[:_MESSAGE_CHARACTERS]}", status=status)
+def _limit(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS)
 
 
-def _no_answer(path: str, error: Exception) -> APIError:
-    return APIError(f"{path}: no answer from the API server: {error or type(error).__name__}")
-
-
-def _decode(path: str, content: bytes) -> JSON:
-    try:
-        return msgspec.json.decode(content, type=JSON)
-    except _NOT_JSON as error:
-        raise APIError(f"{path}: the API server's answer is not JSON: {error}") from error
+def _refuse_other_than_names(path: str) -> None:
+    if not _PATH.fullmatch(path):
+        raise APIError(f"{path[:_PATH_CHARACTERS]!r} names no object", status=_NOT_FOUND)

@@ -16,6 +16,13 @@ from typing import Any
 import pytest
 
 DEADLINE_SECONDS = 60.0
+NEEDED = (
+    "--node-name=node-1",
+    "--release-namespace=chrek-system",
+    "--signing-secret=chrek-signing",
+    "--init-image=docker.io/chrek/init:0.1.0",
+)
+"""Flags without which no agent starts, but for --seccomp-dir."""
 
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
 
@@ -51,7 +58,7 @@ class Agent:
         return self.process.pid
 
     def start(self, *flags: str, prefix: tuple[str, ...] = ()) -> "Agent":
-        command = [*prefix, sys.executable, "-m", "agent", "--node-name", "node-1"]
+        command = [*prefix, sys.executable, "-m", "agent", *NEEDED]
         command += ["--seccomp-dir", str(self.seccomp_dir), "--status-port", "0", *flags]
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.node import profile
-from agent.node.flags import Flags
+from agent.node import flags, profile
 from agent.node.profile import ProfileError, content, install
 from agent.node.run import keep_profile
 from agent.node.status import Status
+
+from .conftest import NEEDED
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: changes a file's owner")
 
@@ -202,7 +203,7 @@ def test_nobody_ever_sees_half_a_profile(directory: Path, installed: Path) -> No
 
 
 async def test_a_profile_that_is_removed_comes_back(directory: Path, installed: Path) -> None:
-    status = Status(Flags("node-1", "", directory, 0, 0))
+    status = Status(flags.parse(["--seccomp-dir", str(directory), *NEEDED]))
 
     async def there() -> None:
         while not (installed.exists() and status.ready):

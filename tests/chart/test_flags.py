@@ -1,9 +1,16 @@
 """What the chart passes are flags that the programs know, with the values that were asked for."""
 
+import functools
+import re
+from pathlib import Path
+
+import yaml
+
 from agent.node import flags as agent_flags
 from webhook import settings as webhook_settings
 
-from .rendering import SIZE, Values, merged, pod, render
+from .rendering import CHART, REPOSITORY, SIZE, Values, merged, pod, render
+from .value_sets import VALUE_SETS
 
 
 def arguments(component: str, *values: Values, namespace: str = "my-team") -> list[str]:
@@ -68,10 +75,14 @@ def test_cert_manager_makes_the_certificates() -> None:
     assert webhook_settings.parse(arguments("webhook", values)).certificates == "external"
 
 
-def test_the_agent_is_told_its_node_and_its_namespace() -> None:
-    asked = agent_flags.parse(arguments("agent", SIZE, {"watchNamespace": "team-a"}))
+def test_the_agent_is_told_its_node_and_its_namespaces() -> None:
+    asked = agent_flags.parse(
+        arguments("agent", SIZE, {"watchNamespace": "team-a"}, namespace="chrek-system")
+    )
     assert asked.node_name == "node-1"
     assert asked.watch_namespace == "team-a"
+    assert asked.release_namespace == "chrek-system"
+    assert asked.signing_secret == "chrek-signing"
     assert asked.status_port == 8081
     (container,) = pod(render(SIZE), "agent")["spec"]["containers"]
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
@@ -79,3 +90,44 @@ def test_the_agent_is_told_its_node_and_its_namespace() -> None:
     assert container["env"] == [
         {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
     ]
+
+
+def test_one_line_leaves_the_agent_its_defaults() -> None:
+    words = arguments("agent", SIZE)
+    needed = ("--node-name", "--release-namespace", "--signing-secret", "--seccomp-dir",
+              "--init-image", "--watch-namespace")  # fmt: skip
+    only_needed = [word for word in words if word.startswith(needed)]
+    assert len(only_needed) == len(needed)
+    assert agent_flags.parse(words) == agent_flags.parse(only_needed)
+
+
+def test_every_switch_reaches_the_agent() -> None:
+    asked = agent_flags.parse(arguments("agent", VALUE_SETS["an odd node"]))
+    assert asked.cri_socket == Path("/var/snap/microk8s/common/run/containerd.sock")
+    assert asked.signing_secret == "company.keys"
+    assert asked.work == agent_flags.Work(
+        restores=4, captures=2, idle_wait_seconds=5, files_limit_bytes=512 << 20
+    )
+    assert asked.retention == agent_flags.Retention(
+        keep=5, claim_bytes=3 << 39, init_image="docker.io/chrek/init:0.1.0"
+    )
+
+
+def test_every_flag_of_the_agent_is_in_the_table_of_settings_with_its_value() -> None:
+    text = (REPOSITORY / "docs" / "settings.md").read_text()
+    table = dict(re.findall(r"^\| `--([a-z-]+)` \| (?:`([\w.]+)` )?\|", text, re.MULTILINE))
+    passed = {
+        word.removeprefix("--").partition("=")[0]
+        for word in arguments("agent", VALUE_SETS["an odd node"])
+    }
+    assert table.keys() == passed
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    for value in filter(None, table.values()):
+        functools.reduce(lambda below, key: below[key], value.split("."), values)
+
+
+def test_both_inject_the_same_init_image() -> None:
+    values = {"images": {"init": {"repository": "registry.example:5000/a/init", "tag": "7"}}}
+    (of_agent,) = (w for w in arguments("agent", SIZE, values) if w.startswith("--init-image"))
+    assert of_agent in arguments("webhook", SIZE, values)
+    assert of_agent.endswith("registry.example:5000/a/init:7")

@@ -55,6 +55,27 @@ def test_what_stays_after_an_uninstall_is_said() -> None:
     assert "delete persistentvolumeclaim" not in existing
 
 
+def test_whose_keys_sign_is_said() -> None:
+    said = words(SIZE)
+    assert "keys that the first agent puts into Secret chrek-signing" in said
+    assert "Secret chrek-signing stays: without its keys no checkpoint is trusted." in said
+    assert "kubectl --namespace my-team delete secret chrek-signing" in said
+    own = words(SIZE, {"signing": {"secretName": "company"}})
+    assert "the keys in your Secret company. Without it the agents are not ready" in own
+    assert "Your Secret company stays." in own
+    assert "delete secret" not in own
+
+
+def test_keys_that_go_with_the_claim_are_not_promised_to_stay() -> None:
+    assert "delete secret" not in words(SIZE, {"storage": {"pvc": {"keep": False}}})
+
+
+def test_what_happens_to_the_first_pod_and_the_later_ones_is_said() -> None:
+    said = words(SIZE)
+    assert "Its first pod starts cold and is checkpointed once it is Ready." in said
+    assert "kubectl --namespace my-team describe pod POD" in said
+
+
 def test_for_all_namespaces_each_needs_a_claim() -> None:
     assert "Each namespace needs a ReadWriteMany claim of its own" in words(CLUSTER_WIDE)
     two = words(merged(SIZE, CLUSTER_WIDE, {"storage": {"pvc": {"namespaces": ["a", "b"]}}}))

@@ -58,16 +58,83 @@ def test_the_webhook_is_nobody_and_writes_to_memory_only(values: Values) -> None
     ]
 
 
+def host_paths(*values: Values) -> dict[str, tuple[str, Object]]:
+    """Where the agent has what of the node: path there, path here and how."""
+    spec = pod(render(*values), "agent")["spec"]
+    mounts = {mount["name"]: mount for mount in spec["containers"][0]["volumeMounts"]}
+    assert mounts.keys() == {volume["name"] for volume in spec["volumes"]}
+    return {
+        volume["hostPath"]["path"]: (volume["hostPath"]["type"], mounts[volume["name"]])
+        for volume in spec["volumes"]
+        if "type" in volume.get("hostPath", {})
+    }
+
+
 @SETS
-def test_the_agent_sees_the_nodes_processes_and_one_directory(values: Values) -> None:
+def test_the_agent_is_root_on_its_node_and_reaches_three_directories(values: Values) -> None:
     spec = pod(render(values), "agent")["spec"]
     (container,) = spec["containers"]
     assert spec["hostPID"] is True
     assert container["securityContext"]["privileged"] is True
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert not spec.get("hostNetwork")
-    assert [volume["hostPath"] for volume in spec["volumes"] if "hostPath" in volume] == [
-        {"path": "/var/lib/kubelet/seccomp", "type": "DirectoryOrCreate"}
-    ]
+    assert host_paths(values) == {
+        "/run": (
+            "Directory",
+            {
+                "name": "run",
+                "mountPath": "/host/run",
+                "readOnly": True,
+                "mountPropagation": "HostToContainer",
+            },
+        ),
+        "/var/lib/chrek/chrek.my-team": (
+            "DirectoryOrCreate", {"name": "state", "mountPath": "/var/lib/chrek"},
+        ),
+        "/var/lib/kubelet/seccomp": (
+            "DirectoryOrCreate", {"name": "seccomp", "mountPath": "/host/seccomp"},
+        ),
+    }  # fmt: skip
+
+
+@SETS
+def test_what_a_restore_prepares_stays_in_memory(values: Values) -> None:
+    volumes = {each["name"]: each for each in pod(render(values), "agent")["spec"]["volumes"]}
+    assert volumes["scratch"]["emptyDir"] == {"medium": "Memory"}
+
+
+def test_agents_of_two_releases_share_no_directory_of_a_node() -> None:
+    def state(release: str, namespace: str) -> str:
+        objects = render(SIZE, release=release, namespace=namespace)
+        (found,) = (
+            volume["hostPath"]["path"]
+            for volume in pod(objects, "agent")["spec"]["volumes"]
+            if volume["name"] == "state"
+        )
+        return str(found)
+
+    assert state("chrek-a", "b") != state("chrek", "a-b")
+
+
+def test_a_node_that_needs_more_gets_it() -> None:
+    spec = pod(render(VALUE_SETS["an odd node"]), "agent")["spec"]
+    (container,) = spec["containers"]
+    assert spec["runtimeClassName"] == "nvidia"
+    assert [each["name"] for each in container["env"]] == [
+        "NODE_NAME", "CHREK_CRIU_BUNDLE", "HOST",
+    ]  # fmt: skip
+    assert {"name": "bundle", "mountPath": "/bundle"} in container["volumeMounts"]
+    assert {"name": "bundle", "hostPath": {"path": "/opt/bundle"}} in spec["volumes"]
+
+
+@pytest.mark.parametrize(("value", "written"), [("25%", "25%"), (1, 1), ("100%", "100%")])
+def test_agents_are_replaced_as_many_at_once_as_was_said(value: object, written: object) -> None:
+    objects = render(SIZE, {"agent": {"maxUnavailable": value}})
+    (daemon_set,) = (each for each in objects if each["kind"] == "DaemonSet")
+    assert daemon_set["spec"]["updateStrategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": written},
+    }
 
 
 def test_the_agent_has_no_limits_and_tolerates_every_taint() -> None:

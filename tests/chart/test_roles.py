@@ -113,9 +113,62 @@ def test_with_cert_manager_the_webhook_writes_nothing_at_all() -> None:
     assert ("my-team", "secrets", "chrek-webhook-tls", READ) in found
 
 
-@pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
-def test_the_agent_has_no_rights_on_the_api_while_it_asks_for_nothing(values: Values) -> None:
-    assert rights(render(values), "chrek-agent") == set()
+def of_agent(where: str) -> set[Right]:
+    """What it may do with pods and Checkpoints of `where`."""
+    return {
+        (where, "pods", "", READ),
+        (where, "persistentvolumeclaims", "", READ),
+        (where, "pods/status", "", ("patch",)),
+        (where, "events", "", ("create", "patch")),
+        (where, CHECKPOINTS, "", (*READ, "create", "update", "patch", "delete")),
+        (where, f"{CHECKPOINTS}/status", "", ("get", "update", "patch")),
+        (where, f"{CHECKPOINTS}/finalizers", "", ("update",)),
+        (where, "pods", "", ("create", "delete")),
+    }
+
+
+def test_the_agent_of_one_line_works_in_its_namespace_with_one_secret() -> None:
+    assert rights(render(SIZE), "chrek-agent") == of_agent("my-team") | {
+        ("my-team", "secrets", "chrek-signing", (*READ, "update")),
+        ("", "namespaces", "my-team", READ),
+        ("", "nodes", "", ("get",)),
+    }
+
+
+def test_with_another_watched_namespace_its_keys_are_out_of_the_teams_reach() -> None:
+    objects = render(SIZE, {"watchNamespace": "team-a"}, namespace="chrek-system")
+    assert rights(objects, "chrek-agent") == of_agent("team-a") | {
+        ("chrek-system", "secrets", "chrek-signing", (*READ, "update")),
+        ("", "namespaces", "team-a", READ),
+        ("", "nodes", "", ("get",)),
+    }
+
+
+def test_for_all_namespaces_the_agent_works_in_each_but_has_one_secret_still() -> None:
+    assert rights(render(CLUSTER_WIDE), "chrek-agent") == of_agent("") | {
+        ("my-team", "secrets", "chrek-signing", (*READ, "update")),
+        ("", "namespaces", "", READ),
+        ("", "nodes", "", ("get",)),
+    }
+
+
+def test_a_secret_of_the_users_own_is_the_only_one_that_the_agent_reads() -> None:
+    found = rights(render(SIZE, {"signing": {"secretName": "company.keys"}}), "chrek-agent")
+    assert {name for _, resource, name, _ in found if resource == "secrets"} == {"company.keys"}
+
+
+def test_creating_pods_is_a_role_that_an_administrator_can_see_and_take_away() -> None:
+    for values in (SIZE, CLUSTER_WIDE):
+        (role,) = (
+            each
+            for each in render(values)
+            for rule in each.get("rules", [])
+            if "pods" in rule["resources"] and "create" in rule["verbs"]
+        )
+        assert role["rules"] == [
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete"]}
+        ]
+        assert role["metadata"]["name"].startswith("chrek-agent-cleaning")
 
 
 @pytest.mark.parametrize("values", VALUE_SETS.values(), ids=VALUE_SETS.keys())
@@ -151,4 +204,4 @@ def test_tokens_are_mounted_where_they_are_used_and_nowhere_else() -> None:
         for each in objects
         if "template" in each.get("spec", {})
     }
-    assert mounted == {"chrek-webhook": True, "chrek-agent": False}
+    assert mounted == {"chrek-webhook": True, "chrek-agent": True}

@@ -65,9 +65,47 @@ def test_the_secret_is_there_for_the_uninstall_and_empty_for_the_upgrade() -> No
     assert not {"data", "stringData", "immutable"} & secret.keys()
 
 
+def test_the_keys_of_checkpoints_are_empty_for_the_upgrade_and_outlive_the_release() -> None:
+    secret = one(render(SIZE), "Secret", "chrek-signing")
+    assert secret["metadata"]["namespace"] == "my-team"
+    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert secret["type"] == "Opaque"
+    assert not {"data", "stringData", "immutable"} & secret.keys()
+
+
+def test_the_keys_are_where_the_team_cannot_read_them() -> None:
+    objects = render(SIZE, {"watchNamespace": "team-a"}, namespace="chrek-system")
+    assert one(objects, "Secret", "chrek-signing")["metadata"]["namespace"] == "chrek-system"
+
+
+@pytest.mark.parametrize(
+    ("values", "stay"),
+    [
+        ({"storage": {"pvc": {"size": "1Gi", "keep": True}}}, True),
+        ({"storage": {"pvc": {"size": "1Gi", "keep": False}}}, False),
+        ({"storage": {"pvc": {"existingClaim": "models", "keep": False}}}, True),
+        ({"rbac": {"namespaced": False}, "storage": {"pvc": {"keep": False}}}, True),
+    ],
+    ids=["claim stays", "claim goes", "the claim is not the chart's", "others have claims"],
+)
+def test_the_keys_stay_as_long_as_a_claim_may(values: Values, stay: bool) -> None:
+    metadata = one(render(values), "Secret", "chrek-signing")["metadata"]
+    assert ("annotations" in metadata) is stay
+
+
+def test_keys_that_are_there_are_not_made_again() -> None:
+    names = {
+        each["metadata"]["name"]
+        for each in render(SIZE, {"signing": {"secretName": "company"}})
+        if each["kind"] == "Secret"
+    }
+    assert names == {"chrek-webhook-tls"}
+
+
 def cert_manager(*values: Values) -> dict[tuple[str, str], Object]:
     objects = render(SIZE, {"certificates": {"provider": "cert-manager"}}, *values)
-    assert "Secret" not in {each["kind"] for each in objects}
+    secrets = {each["metadata"]["name"] for each in objects if each["kind"] == "Secret"}
+    assert secrets == {"chrek-signing"}
     (configuration,) = (each for each in objects if each["kind"] == "MutatingWebhookConfiguration")
     assert configuration["metadata"]["annotations"] == {
         "cert-manager.io/inject-ca-from": "my-team/chrek-webhook-tls"

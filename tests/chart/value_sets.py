@@ -50,6 +50,28 @@ VALUE_SETS: dict[str, Values] = {
     "seccomp and registries, everywhere": merged(
         _CLUSTER_WIDE, {"seccomp": {"apply": True}, "webhook": {"registryLookup": True}}
     ),
+    "an odd node": merged(
+        SIZE,
+        {
+            "agent": {
+                "criSocket": "/var/snap/microk8s/common/run/containerd.sock",
+                "runtimeClassName": "nvidia",
+                "maxUnavailable": 1,
+                "restores": 4,
+                "captures": 2,
+                "idleWaitSeconds": 5,
+                "filesLimit": "512Mi",
+                "extraEnv": [
+                    {"name": "CHREK_CRIU_BUNDLE", "value": "/bundle"},
+                    {"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
+                ],
+                "extraVolumes": [{"name": "bundle", "hostPath": {"path": "/opt/bundle"}}],
+                "extraVolumeMounts": [{"name": "bundle", "mountPath": "/bundle"}],
+            },
+            "storage": {"keep": 5, "maxBytes": "1.5Ti"},
+            "signing": {"secretName": "company.keys"},
+        },
+    ),
     "no network policy, no roles for people": merged(
         SIZE, {"networkPolicy": {"enabled": False}, "rbac": {"aggregateToView": False}}
     ),

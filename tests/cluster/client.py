@@ -24,13 +24,14 @@ class Cluster(Kubectl):
         check: Callable[[], T],
         seconds: float = 60,
         now: Callable[[], object] = lambda: "",
+        pause_seconds: float = 0.2,
     ) -> T:
         """Ask until the answer is true; on failure say what was waited for, and `now`."""
         deadline = time.monotonic() + seconds
         while not (found := check()):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not after {seconds:.0f} s. {now()}")
-            time.sleep(0.2)
+            time.sleep(pause_seconds)
         return found
 
     def wait_for_pod(

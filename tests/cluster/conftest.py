@@ -95,4 +95,6 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.failed and report.when != "teardown" and "namespace" in names:
         explained = names["cluster"].explain(names["namespace"])
         report.sections.append((f"namespace {names['namespace']}", explained))
+    if report.failed and hasattr(names.get("team"), "explained"):
+        report.sections.append(("the team", names["team"].explained()))
     return report

@@ -4,7 +4,9 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
+from . import preload
 from .client import Cluster
 from .conftest import make_namespace, remove_namespace
 from .podspecs import pod
@@ -24,13 +26,33 @@ class Installation:
         """The Deployment of the webhook."""
         return f"{self.release}-webhook"
 
+    @property
+    def agent(self) -> str:
+        """The DaemonSet of the agent."""
+        return f"{self.release}-agent"
+
+    def pods(self, component: str) -> list[Any]:
+        """Those of a component that are not being deleted."""
+        found = self.cluster.get(self.namespace, "pods", "-l", _selector(component))["items"]
+        return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+
     def log(self, component: str = "webhook") -> str:
         """What all pods of a component said."""
-        selector = f"app.kubernetes.io/name=chrek,app.kubernetes.io/component={component}"
         options = ["--tail=-1", "--prefix", "--ignore-errors"]
         return self.cluster.kubectl(
-            "-n", self.namespace, "logs", "-l", selector, *options, code=None
+            "-n", self.namespace, "logs", "-l", _selector(component), *options, code=None
         ).out
+
+    def upgrade(self, *values: str) -> None:
+        """`helm upgrade` with `--set` of each of `values`, and what was set before."""
+        self.cluster.helm(
+            "upgrade", self.release, CHART, "--namespace", self.namespace,
+            "--reset-then-reuse-values", "--wait", "--timeout", "180s", *_sets(values),
+        )  # fmt: skip
+
+    def wait_until_asked(self, team: str) -> None:
+        """Until the API server asks the webhook about pods of `team`."""
+        self.cluster.wait("the webhook to be asked", lambda: _asked(self.cluster, team))
 
 
 @contextmanager
@@ -39,20 +61,28 @@ def installed(cluster: Cluster, *values: str, team: str) -> Iterator[Installatio
     mark = uuid.uuid4().hex[:6]
     namespace, release = f"chrek-system-{mark}", f"chrek-{mark}"
     make_namespace(cluster, namespace, {})
-    sets = [word for value in values for word in ("--set", value)]
+    made = Installation(cluster, namespace, release)
     try:
         cluster.helm(
             "install", release, CHART, "--namespace", namespace, "--wait",
-            "--timeout", "180s", *sets,
+            "--timeout", "180s", *_sets(values), *preload.values(cluster),
         )  # fmt: skip
-        cluster.wait("the webhook to be asked", lambda: _asked(cluster, team))
-        yield Installation(cluster, namespace, release)
+        made.wait_until_asked(team)
+        yield made
     except BaseException:
         print(cluster.explain(namespace))
         raise
     finally:
         cluster.helm("uninstall", release, "--namespace", namespace, "--wait", code=None)
         remove_namespace(cluster, namespace)
+
+
+def _selector(component: str) -> str:
+    return f"app.kubernetes.io/name=chrek,app.kubernetes.io/component={component}"
+
+
+def _sets(values: tuple[str, ...]) -> list[str]:
+    return [word for value in values for word in ("--set", value)]
 
 
 def _asked(cluster: Cluster, namespace: str) -> bool:

@@ -8,6 +8,9 @@ SERVER = image_name("python")
 WITH_ENTRYPOINT = image_name("entrypoint")
 WITH_INIT = image_name("placeholder")
 COMMAND = ["python3", "-u", "/srv/serve.py"]
+MODEL = ["python3", "-u", "/srv/model.py"]
+LOAD_SECONDS = 5
+MEBIBYTES = 50
 
 HEALTH: dict[str, Any] = {"httpGet": {"path": "/healthz", "port": 8000}, "periodSeconds": 1}
 
@@ -22,6 +25,12 @@ def container(**members: Any) -> dict[str, Any]:
         "readinessProbe": HEALTH,
     } | members
     return {key: value for key, value in written.items() if value is not None}
+
+
+def model(*options: str, mebibytes: int = MEBIBYTES, **members: Any) -> dict[str, Any]:
+    """A server that loads for a while, and then answers out of its memory."""
+    size = ["--load", str(LOAD_SECONDS), "--mebibytes", str(mebibytes)]
+    return container(**{"command": [*MODEL, *size, *options], **members})
 
 
 def pod(
@@ -68,6 +77,23 @@ def deployment(name: str, replicas: int, written: dict[str, Any]) -> dict[str, A
             "template": made,
         },
     }
+
+
+def stateful_set(name: str, replicas: int, written: dict[str, Any]) -> dict[str, Any]:
+    """A StatefulSet of such pods."""
+    made = deployment(name, replicas, written)
+    made["spec"] |= {"serviceName": name, "podManagementPolicy": "Parallel"}
+    return {**made, "kind": "StatefulSet"}
+
+
+def service(name: str) -> dict[str, Any]:
+    """A Service before the pods of a Deployment."""
+    spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8000}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def config_map(name: str, **content: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": content}
 
 
 def job(name: str, written: dict[str, Any]) -> dict[str, Any]:

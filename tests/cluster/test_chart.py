@@ -11,6 +11,7 @@ from .conftest import remove_namespace
 from .releases import SIZE, Releases
 
 CA = "c29tZXRoaW5n"
+KEPT = {"persistentvolumeclaim/chrek-checkpoints", "secret/chrek-signing"}
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def releases(cluster: Cluster) -> Iterator[Releases]:
         remove_namespace(cluster, namespace)
 
 
-def test_one_line_installs_and_an_uninstall_leaves_claim_and_definition(
+def test_one_line_installs_and_an_uninstall_leaves_claim_keys_and_definition(
     cluster: Cluster, releases: Releases
 ) -> None:
     namespace = releases.namespace()
@@ -33,14 +34,14 @@ def test_one_line_installs_and_an_uninstall_leaves_claim_and_definition(
     assert {
         "deployment/chrek-webhook", "daemonset/chrek-agent", "service/chrek-webhook",
         "persistentvolumeclaim/chrek-checkpoints", "secret/chrek-webhook-tls",
-        "poddisruptionbudget/chrek-webhook", "networkpolicy/chrek-webhook",
+        "secret/chrek-signing", "poddisruptionbudget/chrek-webhook", "networkpolicy/chrek-webhook",
     } <= releases.objects(namespace)  # fmt: skip
-    assert len(releases.cluster_objects(namespace)) == 4
+    assert len(releases.cluster_objects(namespace)) == 6
 
     releases.uninstall(namespace)
     cluster.wait(
-        "nothing left but the claim",
-        lambda: releases.objects(namespace) == {"persistentvolumeclaim/chrek-checkpoints"},
+        "nothing left but the claim and its keys",
+        lambda: releases.objects(namespace) == KEPT,
         now=lambda: releases.objects(namespace),
     )
     assert releases.cluster_objects(namespace) == set()
@@ -62,6 +63,30 @@ def test_a_claim_that_stayed_is_taken_up_by_the_same_release_and_by_no_other(
     )
 
 
+def test_keys_of_checkpoints_outlive_upgrade_rollback_and_release(
+    cluster: Cluster, releases: Releases
+) -> None:
+    namespace = releases.namespace()
+    filled = {"signing.pem": CA}
+
+    def keys() -> object:
+        return cluster.get(namespace, "secret", "chrek-signing").get("data")
+
+    first = releases.install(namespace, SIZE)
+    assert "keys that the first agent puts into Secret chrek-signing" in first
+    assert keys() is None
+    fill = ["-n", namespace, "patch", "secret", "chrek-signing", "--type=merge"]
+    cluster.kubectl(*fill, "-p", json.dumps({"data": filled}))
+    releases.upgrade(namespace, "--set=storage.keep=3")
+    assert keys() == filled
+    cluster.helm("rollback", "--namespace", namespace, "chrek", "1")
+    assert keys() == filled
+    releases.uninstall(namespace)
+    again = releases.install(namespace, SIZE)
+    assert "which were there before" in again
+    assert keys() == filled
+
+
 def test_without_keep_the_claim_goes_too(cluster: Cluster, releases: Releases) -> None:
     namespace = releases.namespace()
     releases.install(namespace, SIZE, "--set=storage.pvc.keep=false")
@@ -79,7 +104,7 @@ def test_two_releases_stand_side_by_side(cluster: Cluster, releases: Releases) -
     releases.install(second, SIZE)
     before = releases.objects(second)
     releases.uninstall(first)
-    assert len(releases.cluster_objects(second)) == 4
+    assert len(releases.cluster_objects(second)) == 6
     assert {each for each in before if "pod/" not in each} <= releases.objects(second)
     assert releases.configuration(second)["clientConfig"]["service"]["namespace"] == second
     cluster.kubectl("get", "crd", "checkpoints.chrek.io")
@@ -129,22 +154,25 @@ def test_a_release_at_work_keeps_its_ca_over_an_upgrade_and_takes_its_keys_along
     }  # fmt: skip
     running.uninstall(namespace)
     cluster.wait(
-        "nothing left but the claim, once the last replica has ended",
-        lambda: running.objects(namespace) == {"persistentvolumeclaim/chrek-checkpoints"},
+        "nothing left but the claim and its keys, once the last replica has ended",
+        lambda: running.objects(namespace) == KEPT,
         seconds=120,
         now=lambda: running.objects(namespace),
     )
 
 
-def test_another_namespace_is_watched_and_gets_claim_and_role_only(
+def test_another_namespace_is_watched_and_gets_claim_and_roles_only(
     cluster: Cluster, releases: Releases
 ) -> None:
     system, team = releases.namespace("system"), releases.namespace("team", made=True)
     releases.install(system, SIZE, f"--set=watchNamespace={team}")
     assert releases.objects(team) == {
         "persistentvolumeclaim/chrek-checkpoints",
-        "role/chrek-webhook",
-        "rolebinding/chrek-webhook",
+        *(
+            f"{kind}/{name}"
+            for kind in ("role", "rolebinding")
+            for name in ("chrek-webhook", "chrek-agent", "chrek-agent-cleaning")
+        ),
     }
     selector = releases.configuration(system)["namespaceSelector"]
     assert selector["matchLabels"] == {"chrek": "enabled"}
@@ -179,6 +207,32 @@ def test_the_webhook_may_do_what_it_does_and_no_more(cluster: Cluster, releases:
     assert not may("-n", system, "get", "secrets")
     assert not may("-n", team, "get", "secrets")
     assert not may("-n", team, "get", "pods")
+
+
+def test_the_agent_may_do_what_it_does_and_no_more(cluster: Cluster, releases: Releases) -> None:
+    system, team = releases.namespace("system"), releases.namespace("team", made=True)
+    releases.install(system, SIZE, f"--set=watchNamespace={team}")
+
+    def may(verb: str, what: str, namespace: str = team) -> bool:
+        account = f"--as=system:serviceaccount:{system}:chrek-agent"
+        asked = ["-n", namespace, "auth", "can-i", verb, *what.split(), account]
+        return cluster.kubectl(*asked, code=None).out.strip() == "yes"
+
+    for right in (
+        "watch pods", "patch pods --subresource=status", "create pods", "delete pods",
+        "create events", "create checkpoints", "update checkpoints --subresource=status",
+        "update checkpoints --subresource=finalizers", "watch persistentvolumeclaims",
+    ):  # fmt: skip
+        verb, _, what = right.partition(" ")
+        assert may(verb, what), right
+        assert not may(verb, what, system), right
+    for verb, what in (("patch", "pods"), ("create", "pods --subresource=exec"), ("get", "secrets"),
+                       ("delete", "persistentvolumeclaims"), ("patch", "nodes")):  # fmt: skip
+        assert not may(verb, what), what
+    assert may("update", "secret/chrek-signing", system)
+    assert not may("get", "secret/chrek-webhook-tls", system)
+    assert not may("create", "secrets", system)
+    assert not may("get", f"namespaces/{system}", system)
 
 
 def test_the_webhooks_pod_is_one_that_a_restricted_user_could_make(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.engine import identity
 from chrek import ids
-from chrek.manifest import Manifest
+from chrek.manifest import Manifest, PodFacts
 from chrek.runspec import RunSpec, Volume
 
 SPEC = RunSpec(
@@ -79,8 +79,20 @@ def test_what_it_runs_matters() -> None:
 def test_a_variant_is_the_architecture_and_the_features_of_the_processor(
     manifest: Callable[..., Manifest],
 ) -> None:
-    base = identity.variant(manifest().facts)
+    base = identity.variant(manifest().facts, PodFacts())
     assert ids.is_variant(base)
-    assert identity.variant(manifest(kernel="7", hostname="x", max_pid=7).facts) == base
-    assert identity.variant(manifest(architecture="riscv64").facts) != base
-    assert identity.variant(manifest(cpu_features=["only"]).facts) != base
+    assert identity.variant(manifest(kernel="7", hostname="x", max_pid=7).facts, PodFacts()) == base
+    assert identity.variant(manifest(architecture="riscv64").facts, PodFacts()) != base
+    assert identity.variant(manifest(cpu_features=["only"]).facts, PodFacts()) != base
+
+
+def test_in_a_cluster_the_image_that_ran_and_the_environment_it_got_make_a_variant_too(
+    manifest: Callable[..., Manifest],
+) -> None:
+    facts = manifest().facts
+    pod = PodFacts(pod="web-1", node="a", image_digest="sha256:1", environment_hash="e")
+    base = identity.variant(facts, pod)
+    assert identity.variant(facts, PodFacts()) != base
+    assert identity.variant(facts, msgspec.structs.replace(pod, image_digest="sha256:2")) != base
+    assert identity.variant(facts, msgspec.structs.replace(pod, environment_hash="f")) != base
+    assert identity.variant(facts, msgspec.structs.replace(pod, pod="web-2", node="b")) == base

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.files import roots
-from agent.files.apply import apply
+from agent.files.apply import Written, apply
 from agent.files.archive import Archive
 from chrek.manifest import FileRoot
 
@@ -32,6 +32,7 @@ sys.path.insert(0, sys.argv[1])
 from agent.kernel import calls
 base, lower, extra = sys.argv[2], sys.argv[3], sys.argv[4:]
 root = base + "/merged"
+calls.unshare(calls.CLONE_NEWNS)  # here, so that the parent stays on the host, as a runtime does
 calls.mount("none", "/", "", 0x44000, "")
 options = f"lowerdir={lower},upperdir={base}/upper,workdir={base}/work"
 calls.mount("overlay", root, "overlay", 0, options)
@@ -87,7 +88,7 @@ def box(lower: Path, *volumes: str) -> Iterator[Box]:
             (base / name).mkdir()
         command = [sys.executable, "-S", "-c", _FIRST_PROCESS, REPOSITORY, base, lower, *volumes]
         process = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", *map(str, command)],
+            ["unshare", "--pid", "--fork", "--kill-child", *map(str, command)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -112,9 +113,14 @@ def copying(source: Box, path: Path, limit_bytes: int = LIMIT_BYTES) -> Archive:
     return Archive(path, source.pid, roots.of(source.pid), limit_bytes)
 
 
-def applied(path: Path, file_roots: list[FileRoot], target: Box) -> None:
+def applied(
+    path: Path, file_roots: list[FileRoot], target: Box, *, restart: bool = False
+) -> Written:
+    """Write an archive into `target`; what can be withdrawn of it."""
+    written = Written(target.pid)
     with path.open("rb") as file:
-        apply(file.fileno(), file_roots, target.pid)
+        apply(file.fileno(), file_roots, written, restart=restart)
+    return written
 
 
 Seen = dict[bytes, dict[str, Any]]

@@ -32,8 +32,9 @@ def bookmark(version: str) -> bytes:
     return line("BOOKMARK", {"metadata": {"resourceVersion": version}})
 
 
-def status(code: int, message: str = "as scripted") -> JSON:
-    return {"kind": "Status", "apiVersion": "v1", "code": code, "message": message}
+def status(code: int, message: str = "as scripted", reason: str = "Scripted") -> JSON:
+    told = {"kind": "Status", "apiVersion": "v1", "code": code}
+    return {**told, "message": message, "reason": reason}
 
 
 def listed(*names: str, version: str = "10", more: str = "") -> Step:
@@ -91,13 +92,24 @@ async def _sent(request: web.Request, chunks: Iterable[bytes]) -> web.StreamResp
     return response
 
 
+@dataclass(frozen=True)
+class Written:
+    """A request that writes."""
+
+    method: str
+    path: str
+    content_type: str
+    body: Any
+
+
 @dataclass
 class Scripted:
     """steps: one for each request that is to come; after the last, watches stay silent.
-    asked: what was requested, path and query."""
+    asked: what was requested, path and query. written: those that write."""
 
     steps: list[Step] = field(default_factory=list)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    written: list[Written] = field(default_factory=list)
     open: int = 0
     port: int = 0
     _runner: web.AppRunner | None = None
@@ -105,7 +117,7 @@ class Scripted:
     async def start(self) -> None:
         """Again on the same port, if it was started before."""
         app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.01, handler_cancellation=True
         )
@@ -119,6 +131,9 @@ class Scripted:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.path, dict(request.query)))
+        if request.method != "GET":
+            body = json.loads(await request.read())
+            self.written.append(Written(request.method, request.path, request.content_type, body))
         self.open += 1
         try:
             step = self.steps.pop(0) if self.steps else watched(ends=False)

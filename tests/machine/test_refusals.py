@@ -72,6 +72,7 @@ def test_on_failure_fail_leaves_no_container(warm: Chrek) -> None:
 
 def test_an_unreadable_manifest_starts_nothing(warm: Chrek) -> None:
     (variant(warm) / "manifest.json").write_text("{")
+    warm.sign(variant(warm))
     assert "CheckpointDamaged" in warm("restore", "warm", "--name", "copy", code=1).err
     assert [entry["name"] for entry in warm("ps", "--json").json] == ["source"]
     assert warm("ls", "--json").json[0]["reason"] == "CheckpointDamaged"
@@ -82,6 +83,7 @@ def test_a_checkpoint_of_another_processor_is_refused_before_any_work(warm: Chre
     manifest = json.loads(path.read_text())
     manifest["facts"]["cpu_features"].append("chrek_test_feature")
     path.write_text(json.dumps(manifest))
+    warm.sign(path.parent)
 
     said = warm("restore", "warm", "--name", "copy", code=4).err
 
@@ -121,9 +123,9 @@ def test_a_process_outside_the_tree_is_refused_by_name(chrek: Chrek) -> None:
 
 
 def test_a_second_checkpoint_of_the_same_name_needs_replace(warm: Chrek) -> None:
-    before = checkpoints.load(variant(warm))
+    before = checkpoints.load(variant(warm), warm.keys)
     assert "AlreadyExists" in warm("checkpoint", "source", "--as", "warm", code=1).err
-    assert checkpoints.verify(variant(warm)) == before
+    assert checkpoints.verify(variant(warm), warm.keys) == before
     token = warm.get("source")["token"]
     warm("checkpoint", "source", "--as", "warm", "--replace")
     warm("restore", "warm", "--name", "copy")
@@ -248,4 +250,5 @@ def test_a_manifest_in_another_checkpoints_place_is_refused(warm: Chrek) -> None
     manifest = json.loads(path.read_text())
     manifest["id"] = "other"
     path.write_text(json.dumps(manifest))
+    warm.sign(path.parent)
     assert "CheckpointDamaged" in warm("restore", "warm", "--name", "copy", code=1).err

@@ -8,6 +8,8 @@ import pytest
 
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints
+from agent.trust import pem
+from agent.trust.keys import SIGNING, Keyring, of_files
 from chrek import manifest as manifests
 from chrek.ids import CheckpointID
 from chrek.manifest import Facts, FileRoot, Manifest
@@ -53,7 +55,12 @@ def facts() -> Facts:
     )
 
 
-def stage(staged: Path, files: dict[str, bytes]) -> None:
+@pytest.fixture(scope="session")
+def keys() -> Keyring:
+    return Keyring(of_files({SIGNING: pem.new()}, "a test"))
+
+
+def stage(staged: Path, files: dict[str, bytes], keys: Keyring) -> None:
     (staged / "criu").mkdir()
     for name, content in files.items():
         (staged / name).write_bytes(content)
@@ -70,17 +77,19 @@ def stage(staged: Path, files: dict[str, bytes]) -> None:
         phases={"dump": 0.25},
         frozen_seconds=0.3,
     )
-    (staged / "manifest.json").write_bytes(manifests.encode(manifest))
+    encoded = manifests.encode(manifest)
+    (staged / "manifest.json.sig").write_bytes(keys.sign(encoded))
+    (staged / "manifest.json").write_bytes(encoded)
 
 
 @pytest.fixture
-def publish(store: Checkpoints) -> Publish:
+def publish(store: Checkpoints, keys: Keyring) -> Publish:
     def publish(
         files: dict[str, bytes] = FILES, *, variant: str = VARIANT, replace: bool = False
     ) -> Path:
         place = store.staging_path(ID)
         with store.staging(place):
-            stage(place, files)
+            stage(place, files, keys)
             return store.publish(place, variant, replace=replace)
 
     return publish

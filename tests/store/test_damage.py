@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.store import checkpoints, hashing
+from agent.trust.keys import Keyring
 from chrek import manifest as manifests
 from chrek.errors import DamagedError, FormatError, NotFoundError
 from chrek.manifest import StoredFile
@@ -45,17 +46,19 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_file_is_named(published: Path, damage: Callable[[Path], object]) -> None:
+def test_a_damaged_file_is_named(
+    published: Path, damage: Callable[[Path], object], keys: Keyring
+) -> None:
     damage(published / NAME)
     with pytest.raises(DamagedError, match=r"criu/pages-1\.img of the checkpoint"):
-        checkpoints.verify(published)
+        checkpoints.verify(published, keys)
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_never_returned(
-    published: Path, damage: Callable[[Path], object]
+    published: Path, damage: Callable[[Path], object], keys: Keyring
 ) -> None:
-    file = next(file for file in checkpoints.load(published).files if file.name == NAME)
+    file = next(file for file in checkpoints.load(published, keys).files if file.name == NAME)
     with checkpoints.opened(published) as directory:
         assert len(checkpoints.read_verified(directory, file)) == 200_000
         damage(published / NAME)
@@ -63,26 +66,30 @@ def test_a_damaged_file_is_never_returned(
             checkpoints.read_verified(directory, file)
 
 
-def test_a_directory_that_became_a_link_is_not_followed(published: Path, tmp_path: Path) -> None:
+def test_a_directory_that_became_a_link_is_not_followed(
+    published: Path, tmp_path: Path, keys: Keyring
+) -> None:
     shutil.move(published / "criu", tmp_path / "criu")
     (published / "criu").symlink_to(tmp_path / "criu")
     with pytest.raises(DamagedError, match="criu/"):
-        checkpoints.verify(published)
+        checkpoints.verify(published, keys)
 
 
-def test_a_checkpoint_that_became_a_link_is_not_followed(published: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_that_became_a_link_is_not_followed(
+    published: Path, tmp_path: Path, keys: Keyring
+) -> None:
     shutil.move(published, tmp_path / "elsewhere")
     published.symlink_to(tmp_path / "elsewhere")
     for call in (checkpoints.load, checkpoints.verify):
         with pytest.raises(NotFoundError, match="no checkpoint at"):
-            call(published)
+            call(published, keys)
 
 
 def test_a_file_that_the_manifest_does_not_name_is_no_part_of_the_checkpoint(
-    published: Path,
+    published: Path, keys: Keyring
 ) -> None:
     (published / "criu/extra.img").write_bytes(b"x")
-    assert "criu/extra.img" not in {file.name for file in checkpoints.verify(published).files}
+    assert "criu/extra.img" not in {file.name for file in checkpoints.verify(published, keys).files}
 
 
 MANIFESTS: dict[str, Callable[[Path], object]] = {
@@ -103,18 +110,27 @@ MANIFESTS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", MANIFESTS.values(), ids=MANIFESTS)
 def test_a_manifest_that_is_none_is_damage(
-    published: Path, damage: Callable[[Path], object]
+    published: Path, damage: Callable[[Path], object], keys: Keyring
 ) -> None:
     damage(published / "manifest.json")
+    resigned(published, keys)
     for call in (checkpoints.load, checkpoints.verify):
         with pytest.raises(DamagedError, match=r"manifest\.json"):
-            call(published)
+            call(published, keys)
 
 
-def edited(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def edited(path: Path, change: Callable[[dict[str, Any]], object], keys: Keyring) -> None:
     document = json.loads((path / "manifest.json").read_text())
     change(document)
     (path / "manifest.json").write_text(json.dumps(document))
+    resigned(path, keys)
+
+
+def resigned(path: Path, keys: Keyring) -> None:
+    """Signed as it is now: what a trusted agent with a fault would publish."""
+    if (path / "manifest.json").is_file():
+        signature = keys.sign((path / "manifest.json").read_bytes())
+        (path / "manifest.json.sig").write_bytes(signature)
 
 
 EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -135,11 +151,11 @@ EDITS: dict[str, Callable[[dict[str, Any]], object]] = {
 
 @pytest.mark.parametrize("change", EDITS.values(), ids=EDITS)
 def test_a_manifest_with_a_wrong_field_is_damage(
-    published: Path, change: Callable[[dict[str, Any]], object]
+    published: Path, change: Callable[[dict[str, Any]], object], keys: Keyring
 ) -> None:
-    edited(published, change)
+    edited(published, change, keys)
     with pytest.raises(DamagedError, match="not a manifest"):
-        checkpoints.load(published)
+        checkpoints.load(published, keys)
 
 
 @pytest.mark.parametrize(
@@ -151,16 +167,16 @@ def test_a_manifest_with_a_wrong_field_is_damage(
     ],
 )
 def test_a_manifest_that_names_a_file_elsewhere_is_damage(
-    published: Path, tmp_path: Path, name: str
+    published: Path, tmp_path: Path, name: str, keys: Keyring
 ) -> None:
     secret = b"outside"
     (tmp_path / "secret").write_bytes(secret)
     (published.parent / "secret").write_bytes(secret)
     digest = hashing.of_bytes(secret)
     entry = {"name": name, "size_bytes": len(secret), "digest": digest}
-    edited(published, lambda document: document.update(files=[entry]))
+    edited(published, lambda document: document.update(files=[entry]), keys)
     with pytest.raises(DamagedError, match="not a manifest"):
-        checkpoints.load(published)
+        checkpoints.load(published, keys)
 
 
 @pytest.mark.parametrize("name", ["../secret", "criu/../../secret", "link", "criu"])
@@ -172,12 +188,12 @@ def test_even_a_name_that_was_never_checked_does_not_lead_out(published: Path, n
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"), [(2, "Use a newer chrek"), (999, "Use a newer chrek"), (0, "again")]
+    ("number", "advice"), [(3, "Use a newer chrek"), (999, "Use a newer chrek"), (0, "again")]
 )
 def test_a_format_of_another_time_says_what_to_do(
-    published: Path, number: int, advice: str
+    published: Path, number: int, advice: str, keys: Keyring
 ) -> None:
     """Fields of a newer format are no damage, whatever they are."""
-    edited(published, lambda document: document.update(format=number, unknown={"a": [1]}))
+    edited(published, lambda document: document.update(format=number, unknown={"a": [1]}), keys)
     with pytest.raises(FormatError, match=advice):
-        checkpoints.load(published)
+        checkpoints.load(published, keys)

@@ -10,6 +10,7 @@ import pytest
 
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints
+from agent.trust.keys import Keyring
 from chrek.errors import ExistsError, NotFoundError, StorageError, UsageError
 from chrek.ids import CheckpointID
 
@@ -38,14 +39,17 @@ def test_an_empty_store_has_no_checkpoints(store: Checkpoints) -> None:
 
 
 def test_what_is_published_is_found_whole_and_nothing_else_is_left(
-    store: Checkpoints, published: Path
+    store: Checkpoints, published: Path, keys: Keyring
 ) -> None:
     assert store.ids() == [ID]
     assert store.newest(ID) == published
     assert hidden(store) == []
-    manifest = checkpoints.verify(published)
+    manifest = checkpoints.verify(published, keys)
     assert manifest.id == ID
-    assert {file.name for file in manifest.files} == contents(published).keys() - {"manifest.json"}
+    assert {file.name for file in manifest.files} == contents(published).keys() - {
+        "manifest.json",
+        "manifest.json.sig",
+    }
 
 
 def test_staging_is_private_and_gone_when_the_capture_fails(store: Checkpoints) -> None:
@@ -79,9 +83,9 @@ def test_publishing_twice_keeps_the_first_byte_for_byte(
 
 
 def test_replacing_swaps_and_a_reader_keeps_what_it_opened(
-    store: Checkpoints, publish: Publish, published: Path
+    store: Checkpoints, publish: Publish, published: Path, keys: Keyring
 ) -> None:
-    before = checkpoints.load(published)
+    before = checkpoints.load(published, keys)
     with checkpoints.opened(published) as directory:
         kept = checkpoints.open_file(directory, before.files[0])
         again = publish({"files.tar.zst": b"second"}, replace=True)
@@ -90,7 +94,7 @@ def test_replacing_swaps_and_a_reader_keeps_what_it_opened(
         finally:
             os.close(kept)
     assert again == published
-    assert [file.name for file in checkpoints.verify(published).files] == ["files.tar.zst"]
+    assert [file.name for file in checkpoints.verify(published, keys).files] == ["files.tar.zst"]
     assert hidden(store) == []
 
 
@@ -114,8 +118,8 @@ def test_while_a_checkpoint_is_replaced_it_is_never_absent(
     assert absent == []
 
 
-def test_replacing_what_is_not_there_publishes(publish: Publish) -> None:
-    assert checkpoints.verify(publish(replace=True)).source == "web"
+def test_replacing_what_is_not_there_publishes(publish: Publish, keys: Keyring) -> None:
+    assert checkpoints.verify(publish(replace=True), keys).source == "web"
 
 
 def test_the_newest_variant_comes_first(store: Checkpoints, publish: Publish) -> None:
@@ -144,7 +148,7 @@ def test_a_variant_without_a_manifest_is_no_variant_to_restore_but_can_be_remove
 
 
 def test_tidy_deletes_what_killed_commands_left_and_nothing_in_use(
-    store: Checkpoints, published: Path
+    store: Checkpoints, published: Path, keys: Keyring
 ) -> None:
     dead, live = store.staging_path(ID), store.staging_path(ID)
     alone = store.staging_path(CheckpointID("other"))
@@ -154,7 +158,7 @@ def test_tidy_deletes_what_killed_commands_left_and_nothing_in_use(
     assert set(store.tidy({live})) == {dead, alone, trash}
     assert live.is_dir()
     assert not any(place.exists() for place in (dead, alone.parent, trash))
-    assert checkpoints.verify(published)
+    assert checkpoints.verify(published, keys)
 
 
 def test_foreign_directories_on_the_volume_are_passed_over(

@@ -8,6 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
+from chrek.kube.metrics import CONTENT_TYPE
 from webhook.admit import Admission
 from webhook.server import wire
 from webhook.server.metrics import Metrics
@@ -73,9 +74,7 @@ def status_app(state: State, metrics: Metrics) -> web.Application:
         return web.Response(text="ok\n")
 
     async def page(_: web.Request) -> web.Response:
-        return web.Response(
-            body=metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"}
-        )
+        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     app = web.Application(client_max_size=MAX_BYTES)
     app.router.add_get("/healthz", healthz)

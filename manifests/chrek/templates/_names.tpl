@@ -23,12 +23,30 @@
 {{- printf "%s.%s" (include "chrek.webhook.name" .) .Release.Namespace -}}
 {{- end -}}
 
+{{- define "chrek.agent.clusterName" -}}
+{{- printf "%s.%s" (include "chrek.agent.name" .) .Release.Namespace -}}
+{{- end -}}
+
+{{/* The agent's directory on a node has this name too. */}}
 {{- define "chrek.configuration.name" -}}
 {{- printf "%s.%s" (include "chrek.fullname" .) .Release.Namespace -}}
 {{- end -}}
 
 {{- define "chrek.secret.name" -}}
 {{- printf "%s-tls" (include "chrek.webhook.name" .) -}}
+{{- end -}}
+
+{{- define "chrek.signing.name" -}}
+{{- .Values.signing.secretName | default (printf "%s-signing" (include "chrek.fullname" .)) -}}
+{{- end -}}
+
+{{/* "keep" unless an uninstall takes every claim along: checkpoints whose keys are lost are worth
+     nothing. Claims that the chart did not make are never taken along. */}}
+{{- define "chrek.signing.policy" -}}
+{{- $pvc := .Values.storage.pvc -}}
+{{- if or $pvc.keep $pvc.existingClaim (not .Values.rbac.namespaced) -}}
+keep
+{{- end -}}
 {{- end -}}
 
 {{/* The one namespace that is served; empty where all labelled ones are. */}}

@@ -1,0 +1,1 @@
+"""What the agent does: restore, capture, learn, report, collect."""

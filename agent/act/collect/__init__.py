@@ -1,0 +1,1 @@
+"""Removes checkpoints: those that were deleted, and those that are more than is kept."""

@@ -1,0 +1,211 @@
+"""One look at one pod: what its container needs now. Called again after every change."""
+
+import asyncio
+import logging
+import os
+from datetime import datetime
+from typing import Final
+
+from agent.act import capturing, learning, starting
+from agent.act.life import Life, Running
+from agent.act.node import Node, now
+from agent.kernel import calls
+from agent.plan import capture as plan
+from agent.plan.capture import Refuse, Wait
+from agent.plan.pod import PodView
+from agent.plan.warm import Never, NotYet, warmth
+from agent.runtime.cri.model import Container
+from agent.runtime.target import Target
+from agent.watch.workers import GoneError
+from chrek.errors import ChrekError, TargetGoneError
+from chrek.logs import event
+
+_log = logging.getLogger("chrek.pods")
+
+_RETRY_SECONDS: Final = 2.0
+_EXPECTED_SECONDS: Final = 120.0
+_NOTHING_TO_DO: Final = "AlreadyCheckpointed"
+
+
+class Pods:
+    """The lives of this node's pods."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._lives: dict[str, Life] = {}
+        self._expected: dict[str, float] = {}
+        self._captures: dict[str, asyncio.Task[object]] = {}
+
+    def note(self, uid: str) -> None:
+        """Something of this pod has changed; at once, while its worker may be at work.
+
+        A source that is to be deleted is not held up by its capture.
+        """
+        pod = self._node.memory.pod(uid)
+        task = self._captures.get(uid)
+        if task is not None and (pod is None or pod.deleting):
+            task.cancel()
+        if pod is not None and pod.wrapped and not self._is_decided(pod):
+            self._expected[uid] = asyncio.get_running_loop().time()
+        else:
+            self._expected.pop(uid, None)
+
+    def expecting(self) -> bool:
+        """Whether a container is about to start that must be told something."""
+        oldest = asyncio.get_running_loop().time() - _EXPECTED_SECONDS
+        return any(since > oldest for since in self._expected.values())
+
+    async def handle(self, uid: str) -> float | None:
+        """Do what this pod needs; seconds until it wants another look."""
+        pod = self._node.memory.pod(uid)
+        if pod is None:
+            self._lives.pop(uid, None)
+            self._expected.pop(uid, None)
+            raise GoneError(uid)
+        if pod.container is None or not (pod.wrapped or pod.learn) or pod.ended:
+            return None
+        container = self._node.containers.of(uid, pod.container)
+        if container is None or container.state != "running":
+            return None
+        life = self._lives.setdefault(uid, Life())
+        try:
+            return await self._look(pod, container, life)
+        except TargetGoneError:
+            return None
+        except ChrekError as error:
+            event(
+                _log, logging.WARNING, error.reason,
+                pod=f"{pod.namespace}/{pod.name}", problem=error,
+            )  # fmt: skip
+            return _RETRY_SECONDS
+
+    async def _look(self, pod: PodView, container: Container, life: Life) -> float | None:
+        if pod.learn:
+            await learning.learn(self._node, pod, container, life)
+            return None
+        if life.decided != container.id:
+            again = await starting.decide(self._node, pod, container, life)
+            if life.decided == container.id:
+                self._expected.pop(pod.uid, None)
+            return again
+        if life.running is None or pod.deleting:
+            return None
+        return await self._maybe_capture(pod, life, life.running)
+
+    def _is_decided(self, pod: PodView) -> bool:
+        life = self._lives.get(pod.uid)
+        container = self._node.containers.of(pod.uid, pod.container or "")
+        return pod.ended or (
+            life is not None and container is not None and life.decided == container.id
+        )
+
+    async def _maybe_capture(self, pod: PodView, life: Life, running: Running) -> float | None:
+        node = self._node
+        if not node.memory.enabled(pod.namespace):
+            return None
+        moment = now()
+        warm = warmth(pod, moment, file_there=_file_there(pod, running.target))
+        if isinstance(warm, NotYet):
+            return warm.again_seconds
+        if isinstance(warm, Never):
+            self._tell(pod, life, warm)
+            return None
+        decided = await asyncio.to_thread(self._attempt, pod, life, running, moment)
+        if isinstance(decided, Wait):
+            return decided.seconds
+        if isinstance(decided, Refuse):
+            if decided.reason != _NOTHING_TO_DO:
+                self._tell(pod, life, decided)
+            return None
+        return await self._capture(pod, life, running, decided, warm.cold_start_seconds)
+
+    def _attempt(
+        self, pod: PodView, life: Life, running: Running, moment: datetime
+    ) -> plan.Attempt | Wait | Refuse:
+        assert pod.checkpoint_id is not None
+        node = self._node
+        others = node.memory.checkpoints(pod.namespace)
+        return plan.attempt(
+            pod,
+            node.memory.checkpoint(pod.namespace, pod.checkpoint_id),
+            running.here,
+            moment,
+            node=node.name,
+            cold_because=life.failure,
+            estimate_bytes=capturing.estimate_bytes(running.target),
+            claim_bytes_used=sum(
+                variant.size_bytes
+                for one in others
+                if one.claim == pod.claim
+                for variant in one.variants
+            ),
+            claim_bytes_limit=node.limits.claim_bytes,
+            siblings=[one for one in others if one.workload == pod.workload],
+        )
+
+    async def _capture(
+        self, pod: PodView, life: Life, running: Running, attempt: plan.Attempt, cold: float
+    ) -> float | None:
+        task = asyncio.create_task(capturing.capture(self._node, pod, running, attempt, cold))
+        self._captures[pod.uid] = task
+        try:
+            stored = await task
+        except asyncio.CancelledError:
+            if (
+                task.cancelled()
+                and (current := asyncio.current_task())
+                and not current.cancelling()
+            ):
+                event(_log, logging.INFO, "capture given up", pod=f"{pod.namespace}/{pod.name}")
+                return None  # by note(): the pod is to be deleted
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        except ChrekError as error:
+            self._node.reporter.event(
+                pod, "Warning", error.reason, f"not checkpointed, it runs on: {error}"
+            )
+            return _RETRY_SECONDS
+        finally:
+            del self._captures[pod.uid]
+        if stored is None:
+            return _RETRY_SECONDS
+        life.failure = ""
+        made = stored.manifest
+        self._node.reporter.event(
+            pod, "Normal", "Checkpointed",
+            f"checkpoint {made.id}/{made.variant} is published: {made.size_bytes >> 20} MiB; the "
+            f"pod stood still for {made.frozen_seconds:.2f} s",
+        )  # fmt: skip
+        return None
+
+    def _tell(self, pod: PodView, life: Life, why: Never | Refuse) -> None:
+        if life.once(why.reason):
+            self._node.metrics.refused(why.reason)
+            text = f"not checkpointed: {why.message}"
+            self._node.reporter.event(pod, "Warning", why.reason, text)
+
+
+def _is_cancelled() -> bool:
+    """Whether the worker itself is to end."""
+    current = asyncio.current_task()
+    return current is not None and current.cancelling() > 0
+
+
+def _file_there(pod: PodView, target: Target) -> bool | None:
+    """Whether the file is there that says the pod is warm; None where none was named."""
+    path = pod.wish.checkpoint_after if pod.wish else None
+    if not isinstance(path, str):
+        return None
+    try:
+        root = os.open(target.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.close(calls.openat2(root, path.lstrip("/"), os.O_PATH, resolve=calls.RESOLVE_IN_ROOT))
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(root)

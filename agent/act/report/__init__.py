@@ -1,0 +1,1 @@
+"""What the agent tells the cluster: Events, the pod's condition, the status of Checkpoints."""

@@ -1,0 +1,176 @@
+"""The part of the agent that captures and restores: it connects, then watches and acts."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.act.collect.collector import Collector
+from agent.act.collect.collector import Settings as CollectorSettings
+from agent.act.node import Limits, Node
+from agent.act.pods import Pods
+from agent.act.report.checkpoints import CheckpointWriter
+from agent.act.report.reporter import Reporter
+from agent.criu import bundle
+from agent.engine import operations
+from agent.engine.means import Means
+from agent.kernel import locks
+from agent.metrics import Metrics
+from agent.node.flags import Flags
+from agent.node.status import Status
+from agent.runtime.cri import client
+from agent.runtime.cri.client import CRI
+from agent.settings import Settings, from_environment
+from agent.trust.secret import of_secret
+from agent.watch.containers import Containers
+from agent.watch.memory import Memory
+from agent.watch.workers import Workers
+from chrek.errors import ChrekError
+from chrek.kube.api import API, ClusterAPI, connected
+from chrek.logs import event
+
+_log = logging.getLogger("chrek.agent")
+
+ROOT: Final = Path("/var/lib/chrek")
+"""The node's own directory of this installation."""
+
+_RETRY_SECONDS: Final = 2.0
+_LOCK_POLL_SECONDS: Final = 0.2
+_LAST_REPORTS_SECONDS: Final = 2.0
+
+
+async def work(asked: Flags, status: Status, metrics: Metrics) -> None:
+    """Until cancelled. What cannot be reached is tried again, and said by the status."""
+    while True:
+        try:
+            await _once(asked, status, metrics)
+        except ChrekError as error:
+            if status.work_problem != str(error):
+                event(_log, logging.WARNING, error.reason, problem=error)
+            status.work_problem = str(error)
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _once(asked: Flags, status: Status, metrics: Metrics) -> None:
+    async with (
+        connected() as kubernetes,
+        client.connected(asked.cri_socket) as cri,
+    ):
+        api = ClusterAPI(kubernetes)
+        keyring = await of_secret(api, asked.release_namespace, asked.signing_secret)
+        settings = _settings(asked)
+        async with _alone(settings, status):
+            for record in await operations.tidy(settings):
+                event(_log, logging.WARNING, "cleaned up", kind=record.kind, container=record.name)
+            means = Means(bundle.find(), settings, keyring)
+            reporter = Reporter(api, asked.node_name)
+            try:
+                await _watch(_World(asked, api, cri, means, metrics, reporter), status)
+            finally:
+                await asyncio.shield(reporter.drain(_LAST_REPORTS_SECONDS))
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    asked: Flags
+    api: API
+    cri: CRI
+    means: Means
+    metrics: Metrics
+    reporter: Reporter
+
+
+async def _watch(world: _World, status: Status) -> None:
+    asked = world.asked
+    async with asyncio.TaskGroup() as group:
+        parts = _Parts(world, group)
+        watches = parts.memory.watches(world.api, asked.node_name, asked.watch_namespace)
+        world.metrics.watches = watches
+        group.create_task(world.reporter.run())
+        for watch in watches:
+            group.create_task(watch.run())
+        for watch in watches:  # what is decided without them would be decided wrongly
+            await watch.health.listed.wait()
+        group.create_task(parts.containers.run())
+        group.create_task(parts.collector.run(group))
+        event(_log, logging.INFO, "at work", runtime=world.cri.runtime_name)
+        while True:
+            status.work_problem = parts.containers.problem
+            await asyncio.sleep(1.0)
+
+
+class _Parts:
+    """Memory, containers and workers, each of which tells the next."""
+
+    def __init__(self, world: _World, group: asyncio.TaskGroup) -> None:
+        asked = world.asked
+        self.memory = Memory(self._woken, self._swept)
+        self.containers = Containers(world.cri, self._expecting, self._woken)
+        node = Node(
+            name=asked.node_name,
+            memory=self.memory,
+            containers=self.containers,
+            cri=world.cri,
+            reporter=world.reporter,
+            writer=CheckpointWriter(world.api),
+            means=world.means,
+            metrics=world.metrics,
+            limits=Limits(
+                restores=asked.work.restores,
+                captures=asked.work.captures,
+                idle_wait_seconds=asked.work.idle_wait_seconds,
+                keep=asked.retention.keep,
+                claim_bytes=asked.retention.claim_bytes,
+            ),
+            group=group,
+        )
+        self._pods = Pods(node)
+        self.collector = Collector(
+            node,
+            world.api,
+            CollectorSettings(
+                init_image=asked.retention.init_image, release_namespace=asked.release_namespace
+            ),
+        )
+        self._workers = Workers(self._pods.handle, group)
+
+    def _woken(self, uid: str) -> None:
+        self._pods.note(uid)
+        self._workers.wake(uid)
+        self.collector.note_pods()
+
+    def _expecting(self) -> bool:
+        return self._pods.expecting()
+
+    def _swept(self, key: tuple[str, str]) -> None:
+        self.collector.wake(key)
+
+
+@contextlib.asynccontextmanager
+async def _alone(settings: Settings, status: Status) -> AsyncIterator[None]:
+    """One agent of an installation works on a node, also while a DaemonSet is rolled over."""
+    settings.root.mkdir(parents=True, exist_ok=True)
+    while True:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locks.alone(settings.root / "agent.lock"))
+            except BlockingIOError:
+                status.work_problem = "another agent of this installation is at work on this node"
+            else:
+                yield
+                return
+        await asyncio.sleep(_LOCK_POLL_SECONDS)
+
+
+def _settings(asked: Flags) -> Settings:
+    found = from_environment(ROOT)
+    return Settings(
+        root=found.root,
+        claim=found.claim,
+        scratch=found.scratch,
+        files_limit_bytes=asked.work.files_limit_bytes,
+        test_shim=found.test_shim,
+    )

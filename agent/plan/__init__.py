@@ -1,0 +1,1 @@
+"""What is to be done, decided from values: pods, Checkpoints, the time. Nothing here acts."""

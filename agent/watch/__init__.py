@@ -1,0 +1,1 @@
+"""What the agent knows: pods of its node, Checkpoints, containers; and who is told of a change."""

@@ -1,0 +1,199 @@
+"""A team that uses chrek: its namespace with a claim, its pods, and what a person reads of them."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .client import Cluster, Done
+from .conftest import make_namespace, remove_namespace
+from .installation import Installation, installed
+
+T = TypeVar("T")
+CONDITION = "chrek.io/Restored"
+CHECKPOINT_ID = "chrek.io/checkpoint-id"
+
+
+@dataclass(frozen=True)
+class Team:
+    """claim: the directory of its volume, here and on the node."""
+
+    cluster: Cluster
+    chrek: Installation
+    namespace: str
+    claim: Path
+
+    def kubectl(self, *words: str, code: int | None = 0) -> Done:
+        return self.cluster.kubectl("-n", self.namespace, *words, code=code)
+
+    def get(self, *words: str) -> Any:
+        return self.cluster.get(self.namespace, *words)
+
+    def create(self, *objects: object) -> None:
+        """Create objects that the admission has nothing to say against."""
+        done = self.cluster.create(self.namespace, *objects)
+        assert "Warning: chrek" not in done.err, done.err
+
+    def pods(self, app: str = "web") -> list[str]:
+        """Names of an app's pods that are not being deleted, oldest first."""
+        found = self.get("pods", "-l", f"app={app}")["items"]
+        alive = [each["metadata"] for each in found if "deletionTimestamp" not in each["metadata"]]
+        return [each["name"] for each in sorted(alive, key=lambda each: each["creationTimestamp"])]
+
+    def replaced(self, app: str = "web") -> str:
+        """Delete the only pod of an app, and wait until the next is Ready; its name."""
+        (before,) = self.pods(app)
+        self.kubectl("delete", "pod", before, "--wait=false")
+        (after,) = self.wait_for_pods(1, app)
+        return after
+
+    def ask(self, pod: str, path: str = "/") -> Any:
+        """What the server in a pod answers."""
+        where = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:8000/proxy{path}"
+        return json.loads(self.kubectl("get", "--raw", where).out)
+
+    def inside(self, pod: str, *command: str) -> str:
+        return self.kubectl("exec", pod, "-c", "main", "--", *command).out
+
+    def way(self, pod: str) -> str:
+        """How a pod came to serve: its condition's reason, else what chrek-init said last."""
+        said = [line for line in self.log(pod).splitlines() if line.startswith("chrek-init")]
+        return self.condition(pod)[1] or (said[-1] if said else "untouched")
+
+    def log(self, pod: str) -> str:
+        return self.kubectl("logs", pod, "-c", "main").out
+
+    def described(self, pod: str) -> str:
+        """What a person reads first."""
+        return self.kubectl("describe", "pod", pod).out
+
+    def events(self, pod: str) -> dict[str, str]:
+        """The agent's events on a pod: reason -> the newest message."""
+        ours = self._events(pod)
+        return {each["reason"]: each["message"] for each in ours}
+
+    def times(self, pod: str, reason: str) -> int:
+        """How often the agent said so of a pod."""
+        return sum(each["count"] for each in self._events(pod) if each["reason"] == reason)
+
+    def condition(self, pod: str) -> tuple[str, str]:
+        """Whether it was restored, and the reason; empty strings: nothing was said yet."""
+        conditions = self.get("pod", pod)["status"].get("conditions", [])
+        found = [each for each in conditions if each["type"] == CONDITION]
+        return (found[0]["status"], found[0]["reason"]) if found else ("", "")
+
+    def container(self, pod: str) -> dict[str, Any]:
+        """The status of the container `main`."""
+        statuses = self.get("pod", pod)["status"].get("containerStatuses", [])
+        return next((each for each in statuses if each["name"] == "main"), {})
+
+    def wait(self, what: str, check: Callable[[], T], seconds: float = 60) -> T:
+        return self.cluster.wait(what, check, seconds)
+
+    def wait_for_pods(self, count: int, app: str = "web", seconds: float = 90) -> list[str]:
+        """Wait until an app has so many pods and all are Ready; their names, oldest first."""
+
+        def ready() -> list[str]:
+            names = self.pods(app)
+            good = len(names) == count and all(self.is_ready(name) for name in names)
+            return names if good else []
+
+        return self.wait(f"{count} pods of {app} to be Ready", ready, seconds)
+
+    def wait_for_reason(self, pod: str, restored: bool, reason: str, seconds: float = 30) -> None:
+        """Wait until a pod says how it started: condition, event, and so `kubectl describe`."""
+        wanted = ("True" if restored else "False", reason)
+        self.wait(f"{pod}: {wanted}", lambda: self.condition(pod) == wanted, seconds)
+
+        def event() -> str:
+            told = self.events(pod).items()
+            return next((name for name, message in told if reason in name + message), "")
+
+        found = self.wait(f"{pod}: an event {reason}", event, seconds)
+        described = self.described(pod)
+        assert CONDITION in described
+        assert found in described
+
+    def wait_for_restored(self, pod: str, seconds: float = 30) -> None:
+        self.wait_for_reason(pod, True, "Restored", seconds)
+
+    def wait_for_restart(self, pod: str, count: int = 1, seconds: float = 60) -> Any:
+        """Wait until the container `main` was started again so often, and is Ready; its status."""
+
+        def again() -> Any:
+            status = self.container(pod)
+            return status if status.get("restartCount") == count and status["ready"] else None
+
+        return self.wait(f"{pod} to be restarted {count} times", again, seconds)
+
+    def is_ready(self, pod: str) -> bool:
+        """Whether a pod is there and Ready."""
+        done = self.kubectl("get", "pod", pod, "-o", "json", code=None)
+        conditions = done.json["status"].get("conditions", []) if done.code == 0 else []
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+    def checkpoint(self, pod: str) -> Any:
+        """The Checkpoint that a pod is the source or a placeholder of; {} if there is none."""
+        name = self.get("pod", pod)["metadata"]["annotations"][CHECKPOINT_ID]
+        done = self.kubectl("get", "checkpoint", name, "-o", "json", code=None)
+        return done.json if done.code == 0 else {}
+
+    def variants(self, pod: str) -> list[Any]:
+        """Those of a pod's Checkpoint that can be restored."""
+        found = self.checkpoint(pod).get("status", {}).get("variants", [])
+        return [each for each in found if each["phase"] == "Ready"]
+
+    def data(self, pod: str) -> Path:
+        """Where the only stored variant of a pod's Checkpoint lies in the claim."""
+        (variant,) = self.variants(pod)
+        name = self.checkpoint(pod)["metadata"]["name"]
+        return self.claim / self.namespace / str(name) / str(variant["name"])
+
+    def wait_for_checkpoint(self, pod: str, variants: int = 1, seconds: float = 60) -> Any:
+        """Wait until a pod's Checkpoint has so many variants to restore from, and says so."""
+        self.wait(
+            f"{variants} variants of the checkpoint of {pod}",
+            lambda: len(self.variants(pod)) == variants,
+            seconds,
+        )
+        found = self.checkpoint(pod)
+        assert found["status"]["phase"] == "Ready"
+        return found
+
+    def explained(self) -> str:
+        """All that may say why something does not work."""
+        said = self.chrek.log("agent").splitlines()
+        checkpoints = self.kubectl("get", "checkpoints", "-o", "yaml", code=None).out
+        told = self.cluster.explain(self.namespace)
+        return "\n".join([told, checkpoints, "the agent:", *said[-150:]])
+
+    def _events(self, pod: str) -> list[Any]:
+        uid = self.get("pod", pod)["metadata"]["uid"]
+        chosen = f"involvedObject.uid={uid}"
+        found = self.get("events", "--field-selector", chosen, "--sort-by=.lastTimestamp")["items"]
+        return [each for each in found if each["source"].get("component") == "chrek-agent"]
+
+
+@contextmanager
+def at_work(cluster: Cluster, name: str, *values: str) -> Iterator[Team]:
+    """A labelled namespace with a claim, and chrek installed for it with these values."""
+    namespace = f"{name}-{uuid.uuid4().hex[:6]}"
+    make_namespace(cluster, namespace, {"chrek": "enabled"})
+    try:
+        claim = cluster.claim(namespace)
+        own = [f"watchNamespace={namespace}", "storage.pvc.existingClaim=chrek-checkpoints"]
+        with installed(cluster, *own, *values, team=namespace) as chrek:
+            made = Team(cluster, chrek, namespace, claim)
+            try:
+                yield made
+            except BaseException:
+                print(made.explained())
+                raise
+            finally:  # while there is an agent to remove what they stand for
+                words = ("delete", "deployments,statefulsets,jobs,pods,checkpoints", "--all")
+                made.kubectl(*words, "--timeout=60s", code=None)
+    finally:
+        remove_namespace(cluster, namespace)

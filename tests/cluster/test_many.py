@@ -1,0 +1,79 @@
+"""Many placeholders at once on one node: all serve, a few are restored at a time, and the agent's
+memory does not grow with them."""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from . import on_node
+from .client import Cluster
+from .podspecs import deployment, model, pod
+from .team import Team, at_work
+
+MANY = 20
+AT_ONCE = 2
+GROWTH_MIB = 16
+PATIENT = {"chrek.io/checkpoint": "auto", "chrek.io/restore-timeout": "180"}
+
+
+@pytest.fixture(scope="module")
+def team(cluster: Cluster) -> Iterator[Team]:
+    with at_work(cluster, "many", f"agent.restores={AT_ONCE}") as made:
+        made.create(deployment("web", 1, pod("x", model(mebibytes=20), annotations=PATIENT)))
+        yield made
+
+
+def agent_mib(team: Team) -> float:
+    """The agent's resident memory, as its metrics tell it."""
+    (agent,) = team.chrek.pods("agent")
+    path = f"/api/v1/namespaces/{team.chrek.namespace}/pods/{agent['metadata']['name']}:8081"
+    page = team.cluster.kubectl("get", "--raw", f"{path}/proxy/metrics").out
+    found = re.search(r"^process_resident_memory_bytes (\S+)$", page, re.MULTILINE)
+    assert found, page
+    return float(found[1]) / (1 << 20)
+
+
+@contextmanager
+def most_at_once(team: Team) -> Iterator[Callable[[], int]]:
+    """How many were being restored at any moment since; 0 where that cannot be seen."""
+    ended, seen = threading.Event(), [0]
+    node = on_node.node_of(team.cluster) if team.cluster.own else None
+
+    def look() -> None:
+        while node and not ended.is_set():
+            seen.append(on_node.restoring(node))
+            time.sleep(0.05)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    yield lambda: max(seen)
+    ended.set()
+    looking.join()
+
+
+def test_twenty_at_once_are_restored_and_the_agents_memory_stays_flat(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (first,) = team.wait_for_pods(1)
+    team.wait_for_checkpoint(first)
+    token, memory = team.ask(first)["token"], [agent_mib(team)]
+    for _ in range(2):
+        with most_at_once(team) as at_once:
+            team.kubectl("scale", "deployment/web", f"--replicas={1 + MANY}")
+            names = team.wait_for_pods(1 + MANY, seconds=240)
+            most = at_once()
+        for name in names[1:]:
+            team.wait_for_restored(name)
+            assert team.ask(name)["token"] == token
+        assert most <= AT_ONCE
+        memory.append(agent_mib(team))
+        team.kubectl("scale", "deployment/web", "--replicas=1")
+        team.wait("the others to be gone", lambda: len(team.get("pods")["items"]) == 1, seconds=120)
+    with capsys.disabled():
+        shown = ", ".join(f"{each:.0f}" for each in memory)
+        print(f"\n  the agent's memory before and after each {MANY}: {shown} MiB; at once: {most}")
+    assert memory[2] - memory[1] < GROWTH_MIB
