@@ -1,161 +1,88 @@
-"""Calls on one named object of the API server. JSON in, JSON out; its errors become ours.
+"""Calls on one named object of the API server: chrek.kube's, whose errors become ours."""
 
-Through kubernetes-asyncio's client for addresses, credentials and TLS, past its models: they drop
-fields that they do not know, and take a second to import what is not needed here.
-"""
-
-import json
+from contextlib import aclosing
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-import aiohttp
 from kubernetes_asyncio.client.api_client import ApiClient
-from kubernetes_asyncio.client.exceptions import OpenApiException
-from kubernetes_asyncio.config import ConfigException
 
 from certs.errors import CertsError, ConflictError, ForbiddenError, RejectedError, UnreachableError
+from chrek.kube import errors
+from chrek.kube.api import JSON, ClusterAPI, Patch
+from chrek.kube.errors import APIError
 
-Json = dict[str, Any]
-
-MERGE: Final = "application/merge-patch+json"
-STRATEGIC: Final = "application/strategic-merge-patch+json"
-_JSON = "application/json"
-
-_TIMEOUT = aiohttp.ClientTimeout(total=15)
+_READ_SECONDS: Final = 15.0
 _WATCH_SECONDS: Final = 60
-_WATCH_TIMEOUT = aiohttp.ClientTimeout(sock_connect=10, sock_read=_WATCH_SECONDS + 15)
-_ANSWERS = (
-    aiohttp.ClientError,
-    OpenApiException,
-    ConfigException,
-    OSError,
-    TimeoutError,
-    ValueError,
-)
+_SILENCE_SECONDS: Final = _WATCH_SECONDS + 15.0
 
 
 class Named:
     """The object `name` in the collection at `path`; `what` names it in messages."""
 
     def __init__(self, api: ApiClient, path: str, name: str, what: str) -> None:
-        self._api = api
+        self._api = ClusterAPI(api)
         self._path = path
         self._name = name
         self.what = what
 
-    async def read(self) -> tuple[Json | None, str]:
+    async def read(self) -> tuple[JSON | None, str]:
         """The object, if it is there, and the version from which a watch goes on.
 
         Listed by name: the version of an object that has not changed for a while is too old to
         watch from, and that of the list is not. Without resourceVersion the answer is no cache's.
         """
-        found = await self._call("GET", self._path, query=self._only())
+        try:
+            found = await self._api.get(self._path, self._only(), timeout_seconds=_READ_SECONDS)
+        except APIError as error:
+            raise self._ours(error) from error
         try:
             objects = found.get("items") or []
             return (objects[0] if objects else None), found["metadata"]["resourceVersion"]
         except (AttributeError, KeyError, TypeError) as error:
             raise RejectedError(f"{self.what}: what answers is no API server") from error
 
-    async def create(self, body: Json) -> None:
-        await self._call("POST", self._path, body=body, content_type=_JSON)
-
-    async def patch(self, body: Json, content_type: str) -> None:
-        path = f"{self._path}/{self._name}"
+    async def create(self, body: JSON) -> None:
         try:
-            await self._call("PATCH", path, body=body, content_type=content_type)
-        except _NotFoundError as error:
-            raise ConflictError(f"{self.what} was deleted meanwhile") from error
+            await self._api.create(self._path, body)
+        except APIError as error:
+            raise self._ours(error) from error
+
+    async def patch(self, body: JSON, kind: Patch) -> None:
+        try:
+            await self._api.patch(f"{self._path}/{self._name}", body, kind=kind)
+        except APIError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                raise ConflictError(f"{self.what} was deleted meanwhile") from error
+            raise self._ours(error) from error
 
     async def changed(self, since: str) -> bool:
-        """Any byte of a watch will do: whoever waits reads again, also after a 410 Gone."""
-        query = [
-            *self._only(),
-            ("watch", "true"),
-            ("resourceVersion", since),
-            ("timeoutSeconds", str(_WATCH_SECONDS)),
-        ]
+        """Any line of a watch will do: whoever waits reads again, also after a 410 Gone."""
+        query = {
+            **self._only(),
+            "watch": "true",
+            "resourceVersion": since,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        lines = self._api.lines(self._path, query, silence_seconds=_SILENCE_SECONDS)
         try:
-            response = await self._request("GET", self._path, query, limits=_WATCH_TIMEOUT)
-            async with response:
-                await self._raise_for(response)
-                return bool(await response.content.readany())
-        except _ANSWERS as error:
-            raise self._unreachable(error) from error
+            async with aclosing(lines):
+                async for _ in lines:
+                    return True
+        except APIError as error:
+            if isinstance(error, errors.ExpiredError) and not error.status:
+                return True  # a line that is too long to be read
+            raise self._ours(error) from error
+        return False
 
-    def _only(self) -> list[tuple[str, str]]:
-        return [("fieldSelector", f"metadata.name={self._name}")]
+    def _only(self) -> dict[str, str]:
+        return {"fieldSelector": f"metadata.name={self._name}"}
 
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: list[tuple[str, str]] | None = None,
-        body: Json | None = None,
-        content_type: str | None = None,
-    ) -> Any:
-        try:
-            response = await self._request(
-                method, path, query or [], body=body, content_type=content_type
-            )
-            async with response:
-                await self._raise_for(response)
-                return json.loads(await response.read())
-        except _ANSWERS as error:
-            raise self._unreachable(error) from error
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        query: list[tuple[str, str]],
-        *,
-        body: Json | None = None,
-        content_type: str | None = None,
-        limits: aiohttp.ClientTimeout = _TIMEOUT,
-    ) -> aiohttp.ClientResponse:
-        headers = {"Accept": _JSON}
-        if content_type:
-            headers["Content-Type"] = content_type
-        response: aiohttp.ClientResponse = await self._api.call_api(
-            path,
-            method,
-            query_params=query,
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
-            _preload_content=False,  # with it, a failure loses its body and debug logs show keys
-            _request_timeout=limits,
-        )
-        return response
-
-    async def _raise_for(self, response: aiohttp.ClientResponse) -> None:
-        status = response.status
-        if status < HTTPStatus.BAD_REQUEST:
-            return
-        said = _message(await response.read())
-        text = f"{self.what}: the API server answers {status}: {said}"
-        if status == HTTPStatus.CONFLICT:
-            raise ConflictError(text)
-        if status == HTTPStatus.NOT_FOUND:
-            raise _NotFoundError(text)
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise ForbiddenError(text, hint="docs/certificates.md names the rights it takes")
-        if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise UnreachableError(text)
-        raise RejectedError(text)
-
-    def _unreachable(self, error: Exception) -> CertsError:
-        return UnreachableError(f"{self.what}: the API server cannot be asked: {error!r}")
-
-
-class _NotFoundError(RejectedError):
-    reason = "NotFound"
-
-
-def _message(body: bytes) -> str:
-    try:
-        said = json.loads(body)["message"]
-    except (ValueError, KeyError, TypeError):
-        said = body.decode(errors="replace")
-    return " ".join(str(said).split())[:300]
+    def _ours(self, error: APIError) -> CertsError:
+        said = f"{self.what}: {' '.join(error.message.split())}"
+        if isinstance(error, errors.ConflictError):
+            return ConflictError(said)
+        if error.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return ForbiddenError(said, hint="docs/certificates.md names the rights it takes")
+        if not error.passing:
+            return RejectedError(said)
+        return UnreachableError(said)

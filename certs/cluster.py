@@ -5,9 +5,10 @@ from collections.abc import Mapping
 
 from kubernetes_asyncio.client.api_client import ApiClient
 
-from certs.api import MERGE, STRATEGIC, Json, Named
+from certs.api import Named
 from certs.pair import Content
 from certs.places import Configuration, Secret, SeenConfiguration, SeenSecret
+from chrek.kube.api import JSON
 
 
 class ClusterSecrets:
@@ -29,7 +30,7 @@ class ClusterSecrets:
         self._object = Named(
             api, f"/api/v1/namespaces/{namespace}/secrets", name, f"Secret {namespace}/{name}"
         )
-        self._metadata: Json = {"name": name, "namespace": namespace, "labels": dict(labels or {})}
+        self._metadata: JSON = {"name": name, "namespace": namespace, "labels": dict(labels or {})}
 
     @property
     def name(self) -> str:
@@ -56,7 +57,7 @@ class ClusterSecrets:
     async def replace(self, secret: Secret, content: Content) -> None:
         # A patch: what it does not name stays, also fields of a Kubernetes newer than this.
         version = {"resourceVersion": secret.version}
-        await self._object.patch({"metadata": version, "data": _encoded(content)}, MERGE)
+        await self._object.patch({"metadata": version, "data": _encoded(content)}, "merge")
 
     async def changed(self, since: str) -> bool:
         return await self._object.changed(since)
@@ -96,7 +97,7 @@ class ClusterWebhookConfigurations:
         ]
         version = {"resourceVersion": configuration.version}
         # Strategic: webhooks are merged by name, so that nothing else of them is written.
-        await self._object.patch({"metadata": version, "webhooks": webhooks}, STRATEGIC)
+        await self._object.patch({"metadata": version, "webhooks": webhooks}, "strategic")
 
     async def changed(self, since: str) -> bool:
         return await self._object.changed(since)

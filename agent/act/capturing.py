@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -13,10 +14,11 @@ from agent.act.node import Node, now
 from agent.claims.attach import attached
 from agent.engine import capture as engine
 from agent.engine.capture import Capture
-from agent.init import words
 from agent.kernel import connections, process
+from agent.plan import checkpoint as checkpoints
 from agent.plan import lease
 from agent.plan.capture import Attempt
+from agent.plan.checkpoint import CheckpointView
 from agent.plan.pod import PodView
 from agent.runtime.target import Target
 from agent.store.checkpoints import Checkpoints, Stored
@@ -28,6 +30,11 @@ from chrek.manifest import PodFacts
 
 _log = logging.getLogger("chrek.capture")
 _IDLE_POLL_SECONDS: Final = 0.25
+_PUBLISH_SECONDS: Final = 600.0
+
+Wanted = Callable[[CheckpointView], Attempt | None]
+"""How a source would be captured, as its Checkpoint stands now; None: not at all."""
+
 _NO_VERDICT = (TargetGoneError, BusyError)
 """Nothing was found out about the source: no failure of its checkpoint."""
 
@@ -38,33 +45,43 @@ def estimate_bytes(target: Target) -> int:
 
 
 async def capture(
-    node: Node, pod: PodView, running: Running, attempt: Attempt, cold_start_seconds: float
+    node: Node,
+    pod: PodView,
+    running: Running,
+    *,
+    wanted: Wanted,
+    cold_start_seconds: float,
 ) -> Stored | None:
-    """Capture a warm source and publish; None where another agent does. Raises ChrekError once
-    the failure is recorded; the source runs on."""
+    """Capture a warm source and publish; None where that is not wanted any more. Raises
+    ChrekError once the failure is recorded; the source runs on."""
     assert pod.checkpoint_id is not None
     await node.writer.ensure(pod, pod.checkpoint_id)
-    async with node.captures, node.writer.leased(pod, pod.checkpoint_id, node.name) as taken:
-        if taken is None:
+    async with (
+        node.captures,
+        node.writer.leased(
+            pod, pod.checkpoint_id, node.name, wanted=lambda found: wanted(found) is not None
+        ) as taken,
+    ):
+        attempt = wanted(checkpoints.parse(taken)) if taken is not None else None
+        if attempt is None:
             return None
         try:
             stored = await _capture(node, pod, running, attempt, cold_start_seconds)
         except _NO_VERDICT:
             raise
         except ChrekError as error:
-            node.metrics.captured(error.reason, {}, 0)
-            await node.writer.update(
-                pod.namespace,
-                pod.checkpoint_id,
-                functools.partial(lease.failed, reason=error.reason, message=str(error), now=now()),
+            node.metrics.captured(error.reason)
+            change = functools.partial(
+                lease.failed, reason=error.reason, message=str(error), now=now()
             )
+            await node.writer.update(pod.namespace, pod.checkpoint_id, change)
             raise
+        change = functools.partial(
+            lease.published, variant=_variant(stored), now=now(), identity=pod.identity
+        )
+        # What is stored and stands in no Checkpoint, nobody finds and nobody removes.
         await node.writer.update(
-            pod.namespace,
-            pod.checkpoint_id,
-            lambda status: lease.published(
-                status, _variant(stored), now=now(), identity=pod.identity
-            ),
+            pod.namespace, pod.checkpoint_id, change, patience_seconds=_PUBLISH_SECONDS
         )
     made = stored.manifest
     node.metrics.captured(None, made.phases, made.size_bytes)
@@ -74,8 +91,6 @@ async def capture(
         bytes=made.size_bytes, frozen=round(made.frozen_seconds, 3),
         **{name: round(seconds, 3) for name, seconds in made.phases.items()},
     )  # fmt: skip
-    if pod.wish is not None and pod.wish.after_checkpoint == "exit":
-        words.tell(running.target, "exit 0")
     return stored
 
 

@@ -21,7 +21,7 @@ class Life:
     """decided: the container of which it is known whether it was restored or started cold.
     running: that container. failure: reason of the last restore that failed, until one succeeds.
     failures: failed restores in a row. restored_at: event loop's time of the last restore.
-    told: what was reported of the capture, so that it is said once.
+    told: what was reported of the capture, so that it is said once. read_ahead: was asked for.
     """
 
     decided: ContainerID | None = None
@@ -30,6 +30,7 @@ class Life:
     failures: int = 0
     restored_at: float | None = None
     told: set[str] = field(default_factory=set)
+    read_ahead: bool = False
 
     def cold(self, container: ContainerID, running: Running, failure: str = "") -> None:
         """`container` has started its command."""

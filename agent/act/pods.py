@@ -3,28 +3,32 @@
 import asyncio
 import logging
 import os
-from datetime import datetime
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
-from agent.act import capturing, learning, starting
+from agent.act import capturing, learning, readahead, starting
 from agent.act.life import Life, Running
 from agent.act.node import Node, now
+from agent.init import words
 from agent.kernel import calls
 from agent.plan import capture as plan
-from agent.plan.capture import Refuse, Wait
+from agent.plan.capture import Attempt, Refuse, Wait
+from agent.plan.checkpoint import CheckpointView
 from agent.plan.pod import PodView
 from agent.plan.warm import Never, NotYet, warmth
 from agent.runtime.cri.model import Container
 from agent.runtime.target import Target
+from agent.store.checkpoints import Stored
 from agent.watch.workers import GoneError
 from chrek.errors import ChrekError, TargetGoneError
 from chrek.logs import event
+from chrek.pods import names
 
 _log = logging.getLogger("chrek.pods")
 
 _RETRY_SECONDS: Final = 2.0
 _EXPECTED_SECONDS: Final = 120.0
-_NOTHING_TO_DO: Final = "AlreadyCheckpointed"
+_ALREADY: Final = "AlreadyCheckpointed"
 
 
 class Pods:
@@ -64,10 +68,11 @@ class Pods:
             raise GoneError(uid)
         if pod.container is None or not (pod.wrapped or pod.learn) or pod.ended:
             return None
+        life = self._lives.setdefault(uid, Life())
         container = self._node.containers.of(uid, pod.container)
         if container is None or container.state != "running":
+            self._prepare(pod, life)
             return None
-        life = self._lives.setdefault(uid, Life())
         try:
             return await self._look(pod, container, life)
         except TargetGoneError:
@@ -92,6 +97,12 @@ class Pods:
             return None
         return await self._maybe_capture(pod, life, life.running)
 
+    def _prepare(self, pod: PodView, life: Life) -> None:
+        """Its claim is mounted once its init container has been made."""
+        if not life.read_ahead and self._node.containers.of(pod.uid, names.INIT_CONTAINER):
+            life.read_ahead = True
+            self._node.later(readahead.read_ahead(self._node, pod))
+
     def _is_decided(self, pod: PodView) -> bool:
         life = self._lives.get(pod.uid)
         container = self._node.containers.of(pod.uid, pod.container or "")
@@ -103,59 +114,67 @@ class Pods:
         node = self._node
         if not node.memory.enabled(pod.namespace):
             return None
-        moment = now()
-        warm = warmth(pod, moment, file_there=_file_there(pod, running.target))
+        warm = warmth(pod, now(), file_there=_file_there(pod, running.target))
         if isinstance(warm, NotYet):
             return warm.again_seconds
         if isinstance(warm, Never):
             self._tell(pod, life, warm)
             return None
-        decided = await asyncio.to_thread(self._attempt, pod, life, running, moment)
+        held_bytes = await asyncio.to_thread(capturing.estimate_bytes, running.target)
+        assert pod.checkpoint_id is not None
+        found = node.memory.checkpoint(pod.namespace, pod.checkpoint_id)
+        decided = self._attempt(pod, life, running, held_bytes, found)
         if isinstance(decided, Wait):
             return decided.seconds
         if isinstance(decided, Refuse):
-            if decided.reason != _NOTHING_TO_DO:
+            if decided.reason != _ALREADY:
                 self._tell(pod, life, decided)
+            elif pod.wish is not None and pod.wish.after_checkpoint == "exit":
+                words.tell(running.target, "exit 0")  # all that it was for is done
             return None
-        return await self._capture(pod, life, running, decided, warm.cold_start_seconds)
+
+        def wanted(seen: CheckpointView) -> Attempt | None:
+            asked = self._attempt(pod, life, running, held_bytes, seen)
+            return asked if isinstance(asked, Attempt) else None
+
+        work = capturing.capture(
+            node, pod, running, wanted=wanted, cold_start_seconds=warm.cold_start_seconds
+        )
+        return await self._capture(pod, life, work)
 
     def _attempt(
-        self, pod: PodView, life: Life, running: Running, moment: datetime
-    ) -> plan.Attempt | Wait | Refuse:
-        assert pod.checkpoint_id is not None
+        self,
+        pod: PodView,
+        life: Life,
+        running: Running,
+        held_bytes: int,
+        found: CheckpointView | None,
+    ) -> Attempt | Wait | Refuse:
         node = self._node
         others = node.memory.checkpoints(pod.namespace)
+        stored = [variant for one in others if one.claim == pod.claim for variant in one.variants]
         return plan.attempt(
             pod,
-            node.memory.checkpoint(pod.namespace, pod.checkpoint_id),
+            found,
             running.here,
-            moment,
+            now(),
             node=node.name,
             cold_because=life.failure,
-            estimate_bytes=capturing.estimate_bytes(running.target),
-            claim_bytes_used=sum(
-                variant.size_bytes
-                for one in others
-                if one.claim == pod.claim
-                for variant in one.variants
-            ),
+            estimate_bytes=held_bytes,
+            claim_bytes_used=sum(variant.size_bytes for variant in stored),
             claim_bytes_limit=node.limits.claim_bytes,
             siblings=[one for one in others if one.workload == pod.workload],
         )
 
     async def _capture(
-        self, pod: PodView, life: Life, running: Running, attempt: plan.Attempt, cold: float
+        self, pod: PodView, life: Life, work: Coroutine[Any, Any, Stored | None]
     ) -> float | None:
-        task = asyncio.create_task(capturing.capture(self._node, pod, running, attempt, cold))
+        task = asyncio.create_task(work)
         self._captures[pod.uid] = task
         try:
             stored = await task
         except asyncio.CancelledError:
-            if (
-                task.cancelled()
-                and (current := asyncio.current_task())
-                and not current.cancelling()
-            ):
+            if task.cancelled() and not _is_cancelled():
                 event(_log, logging.INFO, "capture given up", pod=f"{pod.namespace}/{pod.name}")
                 return None  # by note(): the pod is to be deleted
             task.cancel()
@@ -177,7 +196,7 @@ class Pods:
             f"checkpoint {made.id}/{made.variant} is published: {made.size_bytes >> 20} MiB; the "
             f"pod stood still for {made.frozen_seconds:.2f} s",
         )  # fmt: skip
-        return None
+        return _RETRY_SECONDS  # by then our watch has told of it, and a Job may end
 
     def _tell(self, pod: PodView, life: Life, why: Never | Refuse) -> None:
         if life.once(why.reason):

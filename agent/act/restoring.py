@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,25 @@ from agent.plan.start import Restore
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints
 from agent.store.use import in_use
-from chrek.errors import ChrekError, DamagedError, NotFoundError, RestoreError, TrustError
+from chrek.errors import (
+    ChrekError,
+    DamagedError,
+    ForeignError,
+    ForgedError,
+    NotFoundError,
+    RestoreError,
+    UnsignedError,
+    UntrustedKeyError,
+)
 from chrek.ids import CheckpointID, Variant
 from chrek.logs import event
+from chrek.manifest import Manifest
 
 _log = logging.getLogger("chrek.restore")
-_UNUSABLE = (DamagedError, TrustError, NotFoundError)
-"""What is so for every pod: the variant is not tried again."""
+_USELESS = (
+    DamagedError, UnsignedError, ForgedError, UntrustedKeyError, ForeignError, NotFoundError,
+)  # fmt: skip
+"""Said of a variant, these are so for every pod: it is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,6 @@ async def restore(
     node: Node, pod: PodView, running: Running, chosen: Restore, *, restart: bool
 ) -> Done:
     """Restore into a waiting container; raises ChrekError after it was told what to do instead."""
-    assert pod.checkpoint_id is not None
     loop = asyncio.get_running_loop()
     began = loop.time()
     choices = Choices(
@@ -52,43 +64,65 @@ async def restore(
         restart=restart,
         fresh_container=pod.restart_policy != "Never",
     )
+    work = _Work(node, pod, running, chosen, choices)
     try:
         with node.metrics.waiting():
             await node.restores.acquire()
         try:
-            variant, restored = await _restore(node, pod, running, chosen, choices)
+            manifest, restored = await _restore(work)
         finally:
             node.restores.release()
     except ChrekError as error:
-        node.metrics.restored(error.reason, {}, 0)
+        node.metrics.restored(error.reason)
         raise
-    done = Done(variant, restored, loop.time() - began)
-    node.metrics.restored(None, restored.phases, 0)
+    done = Done(Variant(manifest.variant), restored, loop.time() - began)
+    node.metrics.restored(None, restored.phases, manifest.size_bytes)
     event(
         _log, logging.INFO, "restored",
-        pod=f"{pod.namespace}/{pod.name}", checkpoint=f"{pod.checkpoint_id}/{variant}",
+        pod=f"{pod.namespace}/{pod.name}", checkpoint=f"{pod.checkpoint_id}/{done.variant}",
         seconds=round(done.seconds, 3),
         **{name: round(seconds, 3) for name, seconds in restored.phases.items()},
     )  # fmt: skip
-    node.later(_count(node, pod, done))
+    node.later(_count(work, done))
     return done
 
 
-async def _restore(
-    node: Node, pod: PodView, running: Running, chosen: Restore, choices: Choices
-) -> tuple[Variant, Restored]:
-    target = running.target
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One restore."""
+
+    node: Node
+    pod: PodView
+    running: Running
+    chosen: Restore
+    choices: Choices
+
+    @property
+    def checkpoint(self) -> CheckpointID:
+        assert self.pod.checkpoint_id is not None
+        return CheckpointID(self.pod.checkpoint_id)
+
+
+async def _restore(work: _Work) -> tuple[Manifest, Restored]:
+    target = work.running.target
     async with contextlib.AsyncExitStack() as stack:
         try:
-            _still_waiting(running)
-            host_path = await volume.host_path(node, pod)
+            _still_waiting(work.running)
+            host_path = await volume.host_path(work.node, work.pod)
             claim = await stack.enter_async_context(attached(host_path, read_only=True))
-            store = Checkpoints(claim, pod.namespace)
-            variant, path = await _choose(node, pod, store, running, chosen, stack)
+            store = Checkpoints(claim, work.pod.namespace)
+            manifest, path = await _choose(work, store, stack)
         except ChrekError as error:
-            await engine.instead(target, choices, error)
+            await engine.instead(target, work.choices, error)
             raise
-        return variant, await engine.restore(target, path, means=node.means, choices=choices)
+        try:
+            restored = await engine.restore(
+                target, path, means=work.node.means, choices=work.choices
+            )
+        except _USELESS as error:
+            work.node.later(_damaged(work, manifest.variant, error))
+            raise
+        return manifest, restored
 
 
 def _still_waiting(running: Running) -> None:
@@ -102,51 +136,37 @@ def _still_waiting(running: Running) -> None:
 
 
 async def _choose(
-    node: Node,
-    pod: PodView,
-    store: Checkpoints,
-    running: Running,
-    chosen: Restore,
-    stack: contextlib.AsyncExitStack,
-) -> tuple[Variant, Path]:
+    work: _Work, store: Checkpoints, stack: contextlib.AsyncExitStack
+) -> tuple[Manifest, Path]:
     """The first variant that is whole and fits this node; raises the last one's error. Until
     `stack` is left, nobody removes it."""
-    assert pod.checkpoint_id is not None
     failure: ChrekError | None = None
-    for name in chosen.variants:
-        path = store.place(CheckpointID(pod.checkpoint_id), Variant(name))
+    for name in work.chosen.variants:
+        path = store.place(work.checkpoint, Variant(name))
         try:
             await stack.enter_async_context(in_use(path))
-            manifest = await checkpoints.loaded(path, node.means.keys)
-            await asyncio.to_thread(compare, manifest, running.target)
+            manifest = await checkpoints.loaded(path, work.node.means.keys)
+            await asyncio.to_thread(compare, manifest, work.running.target)
         except ChrekError as error:
             failure = error
-            if isinstance(error, _UNUSABLE):
-                node.later(damaged(node, pod, name, error))
+            if isinstance(error, _USELESS):
+                work.node.later(_damaged(work, name, error))
         else:
-            return Variant(name), path
+            return manifest, path
     assert failure is not None
     raise failure
 
 
-async def damaged(node: Node, pod: PodView, variant: str, error: ChrekError) -> None:
+async def _damaged(work: _Work, variant: str, error: ChrekError) -> None:
     """Mark a variant, so that no pod waits for it again and a new one is captured."""
-    assert pod.checkpoint_id is not None
-    await node.writer.update(
-        pod.namespace,
-        pod.checkpoint_id,
-        lambda status: lease.damaged(
-            status, variant, reason=error.reason, message=error.message, now=now()
-        ),
+    change = functools.partial(
+        lease.damaged, variant=variant, reason=error.reason, message=error.message, now=now()
     )
+    await work.node.writer.note(work.pod.namespace, work.checkpoint, change)
 
 
-async def _count(node: Node, pod: PodView, done: Done) -> None:
-    assert pod.checkpoint_id is not None
-    await node.writer.update(
-        pod.namespace,
-        pod.checkpoint_id,
-        lambda status: lease.restored(
-            status, done.variant, seconds=round(done.seconds, 3), now=now()
-        ),
+async def _count(work: _Work, done: Done) -> None:
+    change = functools.partial(
+        lease.restored, variant=done.variant, seconds=round(done.seconds, 3), now=now()
     )
+    await work.node.writer.note(work.pod.namespace, work.checkpoint, change)

@@ -23,6 +23,8 @@ _log = logging.getLogger("chrek.start")
 _ANOTHER_AGENT_SECONDS: Final = 1.0
 _SHORT_LIFE_SECONDS: Final = 30.0
 """A restored process that ends so soon was not worth its restore."""
+_BEGINS_SECONDS: Final = 15.0
+"""For a moment the runtime itself is PID 1; on a busy node for a long one."""
 _LATE_SECONDS: Final = 1.0
 """The webhook's watch may be ahead of ours by so much."""
 
@@ -50,7 +52,7 @@ async def decide(node: Node, pod: PodView, container: Container, life: Life) -> 
     _judge_last(life)
     try:
         running = await facts.running(node, pod, container)
-        await words.reachable(running.target)
+        await words.reachable(running.target, _BEGINS_SECONDS)
         state = words.state(running.target)
     except TargetGoneError:
         return None  # the runtime will tell of the next one

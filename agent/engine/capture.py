@@ -25,8 +25,9 @@ from agent.inside.child import Inside
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints, Stored
+from agent.store.failures import storage_error
 from chrek import manifest as manifests
-from chrek.errors import ChrekError, DumpError, StorageError, TargetGoneError
+from chrek.errors import ChrekError, DumpError, StorageFullError, TargetGoneError
 from chrek.ids import CheckpointID, Variant
 from chrek.manifest import Facts, Manifest, PodFacts, StoredFile
 from chrek.names import CRIU_DIR, FILES_ARCHIVE, FORMAT_VERSION, MANIFEST, SIGNATURE
@@ -142,7 +143,7 @@ def _explained(error: CRIUFailedError, work: _Work) -> ChrekError:
     if not work.asked.target.alive():
         return TargetGoneError(f"{name} ended while it was captured: {told}")
     if "No space left" in told or shutil.disk_usage(work.images).free == 0:
-        return StorageError(f"no space is left for the checkpoint of {name}, which runs on")
+        return StorageFullError(f"no space is left for the checkpoint of {name}, which runs on")
     kept = log.keep(written, work.means.settings.logs / f"{name}-dump.log")
     return DumpError(f"{name} could not be dumped and runs on: {told}", hint=kept)
 
@@ -165,7 +166,7 @@ def _pack(work: _Work) -> _Packed:
         files = checkpoints.table(work.staged)
     except OSError as error:
         name = work.asked.target.name
-        raise StorageError(f"packing the checkpoint of {name}: {error}") from error
+        raise storage_error(f"packing the checkpoint of {name}", error) from error
     return _Packed(facts, files, measured.freezing_seconds + measured.frozen_seconds)
 
 
@@ -193,7 +194,8 @@ def _manifest(
         (work.staged / SIGNATURE).write_bytes(work.means.keys.sign(encoded))
         (work.staged / MANIFEST).write_bytes(encoded)
     except OSError as error:
-        raise StorageError(f"writing the manifest of {work.asked.identifier}: {error}") from error
+        what = f"writing the manifest of {work.asked.identifier}"
+        raise storage_error(what, error) from error
     return manifest
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from agent.files import volumes
+from agent.files.volumes import EMPTY_DIR, Host
 from agent.kernel import calls, mounts, process
 from agent.kernel.mounts import Mount
 from chrek.errors import FilesUnsupportedError
@@ -45,10 +45,10 @@ def points(pid: int) -> set[str]:
 
 
 def _every(pid: int) -> list[tuple[Mount, SourceRoot]]:
-    seen = mounts.of(pid)
+    seen, host = mounts.of(pid), Host(pid)
     found: list[tuple[Mount, SourceRoot]] = []
     for mount in seen:
-        kind = _kind(mount, seen)
+        kind = _kind(mount, seen, host)
         if kind is None:
             continue
         upper = mount.super_option("upperdir") if kind == "overlay" else None
@@ -65,29 +65,30 @@ def _every(pid: int) -> list[tuple[Mount, SourceRoot]]:
     return found
 
 
-def _kind(mount: Mount, seen: list[Mount]) -> Kind | None:
+def _kind(mount: Mount, seen: list[Mount], host: Host) -> Kind | None:
     if mounts.at(seen, mount.point) is not mount or "ro" in mount.options:
         return None
     if mount.point == "/":
         return "overlay" if mount.filesystem == "overlay" else None
     if mount.point == SHM:
-        return _shm(mount)
+        return _shm(mount, host)
     if any(mount.point == point or _below(mount.point, point) for point in _RUNTIME_POINTS):
         return None
-    plugin = volumes.plugin(mount)
+    plugin = host.plugin(mount)
     if plugin is not None:
-        return "volume" if plugin == volumes.EMPTY_DIR else None
-    own = mount.filesystem == "tmpfs" and mount.root == "/" and not volumes.host_points(mount)
+        return "volume" if plugin == EMPTY_DIR else None
+    own = mount.filesystem == "tmpfs" and mount.root == "/" and not host.points(mount)
     return "tmpfs" if own else None
 
 
-def _shm(mount: Mount) -> Kind | None:
+def _shm(mount: Mount, host: Host) -> Kind | None:
     """Memory of the processes rather than data: it goes with them, whoever made the mount. But
     with hostIPC it is the host's."""
+    is_volume = host.plugin(mount) == EMPTY_DIR
     if mount.filesystem != "tmpfs":
-        return "volume" if volumes.plugin(mount) == volumes.EMPTY_DIR else None
-    hosts = mount.root != "/" or SHM in volumes.host_points(mount)
-    return None if hosts and volumes.plugin(mount) != volumes.EMPTY_DIR else "tmpfs"
+        return "volume" if is_volume else None
+    hosts = mount.root != "/" or SHM in host.points(mount)
+    return None if hosts and not is_volume else "tmpfs"
 
 
 def _is_directory(pid: int, point: str) -> bool:

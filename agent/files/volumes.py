@@ -7,33 +7,36 @@ memory) shows "/" and is found among the mounts of the host.
 import re
 from pathlib import Path
 
-from agent.kernel import mounts
+from agent.kernel import mounts, process
 from agent.kernel.mounts import Mount
 
 EMPTY_DIR = "empty-dir"
 _PLACE = re.compile(r"/volumes/kubernetes\.io~([a-z-]+)/[^/]+(?:/|\Z)")
-_HOST = ("1", "self")
-"""PID 1 is the host's, where it is seen; on one machine chrek's own mounts are the host's."""
 
 
-def plugin(mount: Mount) -> str | None:
-    """What kind of volume it is by the kubelet's name (`empty-dir`, `configmap`, `secret`,
-    `projected`, `downward-api`, `csi`, ...), or None for what is none of the kubelet's."""
-    found = _PLACE.search(mount.root)
-    if found is None and mount.filesystem == "tmpfs":
-        found = next(filter(None, map(_PLACE.search, host_points(mount))), None)
-    return found[1] if found else None
+class Host:
+    """The host of the container whose PID 1 is `pid`, as the container's parent sees it: the
+    runtime, which has made its mounts. (PID 1 of the node need not see what the kubelet mounts.)
+    """
 
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._lines: list[str] | None = None
 
-def host_points(mount: Mount) -> list[str]:
-    """Where the host has the file system of a container's mount."""
-    points: list[str] = []
-    for pid in _HOST:
-        try:
-            text = Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape")
-        except OSError:
-            continue
+    def plugin(self, mount: Mount) -> str | None:
+        """What kind of volume a mount is by the kubelet's name (`empty-dir`, `configmap`,
+        `secret`, `projected`, `downward-api`, `csi`, ...), or None for none of the kubelet's."""
+        found = _PLACE.search(mount.root)
+        if found is None and mount.filesystem == "tmpfs":
+            found = next(filter(None, map(_PLACE.search, self.points(mount))), None)
+        return found[1] if found else None
+
+    def points(self, mount: Mount) -> list[str]:
+        """Where the host has the file system of a container's mount."""
+        if self._lines is None:
+            parent = process.read(self._pid).parent
+            text = Path(f"/proc/{parent}/mountinfo").read_text(errors="surrogateescape")
+            self._lines = text.split("\n")
         # A node may have thousands of mounts: only those of this device are parsed.
         device = f" {mount.device} "
-        points += [mounts.parse(line).point for line in text.split("\n") if device in line]
-    return points
+        return [mounts.parse(line).point for line in self._lines if device in line]

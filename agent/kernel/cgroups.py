@@ -6,8 +6,11 @@ Standard library only: agent.inside imports this before it enters a container.
 import os
 from pathlib import Path
 
-ROOT = Path("/proc/1/root/sys/fs/cgroup")
-"""As the machine has it: a container is shown its own part of each hierarchy only."""
+_MACHINES = Path("/proc/1/root/sys/fs/cgroup")
+_OWN = Path("/sys/fs/cgroup")
+ROOT = _MACHINES if os.access(_MACHINES, os.X_OK) else _OWN
+"""As the machine has it, where that can be looked at: a container is shown its own part of each
+hierarchy only."""
 
 
 def of(pid: int | str) -> dict[str, str]:

@@ -28,11 +28,14 @@ _NOT_OURS: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A directory as it was seen: another one may be there under its name when it is removed."""
+    """A directory as it was seen: another one may be there under its name when it is removed.
+
+    identity: device, inode and time of the last change, since a new directory is often given the
+    inode of one that was deleted.
+    """
 
     path: Path
-    device: int
-    inode: int
+    identity: tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +68,14 @@ def look(claim: Path, namespace: str, identifier: str) -> Found:
     home = claim / ids.label(namespace, "namespace") / ids.checkpoint_id(identifier)
     try:
         with os.scandir(home) as entries:
-            ours = list(islice((each for each in entries if _is_ours(each)), _MOST + 1))
-            seen = [(Path(each.path), each.stat(follow_symlinks=False)) for each in ours]
-    except FileNotFoundError:
-        return Found(home)  # or it went just now
+            ours = islice((each for each in entries if _is_ours(each)), _MOST + 1)
+            seen = [found for each in ours if (found := _seen(each))]
     except OSError as error:
         if error.errno in _NOT_OURS:
             return Found(home)
         raise storage_error(str(home), error) from error
-    variants = [Entry(p, at.st_dev, at.st_ino) for p, at in seen if ids.is_variant(p.name)]
-    left = [path for path, _ in seen if not ids.is_variant(path.name)]
+    variants = [each for each in seen if ids.is_variant(each.path.name)]
+    left = [each.path for each in seen if not ids.is_variant(each.path.name)]
     return Found(home, tuple(variants[:_MOST]), tuple(left[:_MOST]), more=len(seen) > _MOST)
 
 
@@ -144,12 +145,23 @@ def _is_ours(entry: os.DirEntry[str]) -> bool:
     return is_named and entry.is_dir(follow_symlinks=False)
 
 
+def _seen(entry: os.DirEntry[str]) -> Entry | None:
+    """None if it has just gone."""
+    try:
+        return Entry(Path(entry.path), _identity(entry.stat(follow_symlinks=False)))
+    except FileNotFoundError:
+        return None
+
+
 def _is_still(entry: Entry) -> bool:
     try:
-        now = entry.path.lstat()
+        return _identity(entry.path.lstat()) == entry.identity
     except OSError:
         return False
-    return (now.st_dev, now.st_ino) == (entry.device, entry.inode)
+
+
+def _identity(at: os.stat_result) -> tuple[int, int, int]:
+    return at.st_dev, at.st_ino, at.st_mtime_ns
 
 
 def _gone(path: Path) -> None:

@@ -1,7 +1,9 @@
 """Keys: the one that signs checkpoints here, and those whose checkpoints are believed."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -49,6 +51,7 @@ class Keyring:
         self._source = source
         self._clock = clock
         self._read_at = clock()
+        self._reading = asyncio.Lock()
 
     @property
     def key_id(self) -> str:
@@ -83,14 +86,15 @@ class Keyring:
     async def refresh(self) -> None:
         """Read the keys again, unless that was done a moment ago. Where they cannot be read, or
         are none, those that were known stay in use."""
-        now = self._clock()
-        if self._source is None or now - self._read_at < _REFRESH_SECONDS:
+        if self._source is None:
             return
-        self._read_at = now  # before the wait: others need not ask the same
-        try:
-            self._keys = await self._source()
-        except ChrekError:
-            return  # whoever asked for this has an error that tells more
+        async with self._reading:  # whoever comes meanwhile waits for the same answer
+            if self._clock() - self._read_at < _REFRESH_SECONDS:
+                return
+            self._read_at = self._clock()
+            # Whoever asked for this has an error that tells more.
+            with suppress(ChrekError):
+                self._keys = await self._source()
 
 
 def of_files(files: Mapping[str, bytes], place: str) -> Keys:

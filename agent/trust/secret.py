@@ -6,7 +6,6 @@ agents that start at once one writes, and the others read what it wrote.
 
 import asyncio
 import base64
-import binascii
 import random
 from typing import Final
 
@@ -66,5 +65,5 @@ def _files(secret: JSON, place: str) -> dict[str, bytes]:
     try:
         data = (secret.get("data") or {}).items()
         return {name: base64.b64decode(value, validate=True) for name, value in data}
-    except (AttributeError, TypeError, binascii.Error) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise SigningKeyError(f"{place} has data that is not base64") from error

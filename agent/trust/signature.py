@@ -1,7 +1,6 @@
 """manifest.json.sig: which key signed the bytes beside it, and the signature (Ed25519)."""
 
 import base64
-import binascii
 import hashlib
 from typing import Annotated, Final
 
@@ -49,7 +48,7 @@ def check(content: bytes, file: bytes, key: Ed25519PublicKey) -> None:
     try:
         signature = base64.b64decode(_decoded(file).signature, validate=True)
         key.verify(signature, _DOMAIN + content)
-    except (InvalidSignature, binascii.Error) as error:
+    except (InvalidSignature, ValueError) as error:
         raise ForgedError(
             "the manifest is not the one that was signed",
             hint="Somebody changed it: delete the checkpoint and find out who writes there",

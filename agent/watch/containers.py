@@ -63,9 +63,14 @@ class Containers:
         for one in listed:
             names = found.setdefault(one.pod_uid, {})
             other = names.get(one.name)
-            if other is None or (other.attempt, other.created_ns) < (one.attempt, one.created_ns):
+            if other is None or _rank(other) < _rank(one):
                 names[one.name] = one
         before, self._found = self._found, found
         for uid in before.keys() | found.keys():
             if before.get(uid) != found.get(uid):
                 self._woken(uid)
+
+
+def _rank(one: Container) -> tuple[bool, int, int]:
+    """Attempts are counted anew in another sandbox, as after the node was started again."""
+    return one.state == "running", one.created_ns, one.attempt

@@ -21,7 +21,7 @@ class Cluster(Kubectl):
     def wait(
         self,
         what: str,
-        check: Callable[[], T],
+        check: Callable[[], T | None],
         seconds: float = 60,
         now: Callable[[], object] = lambda: "",
         pause_seconds: float = 0.2,

@@ -90,7 +90,7 @@ class Team:
         statuses = self.get("pod", pod)["status"].get("containerStatuses", [])
         return next((each for each in statuses if each["name"] == "main"), {})
 
-    def wait(self, what: str, check: Callable[[], T], seconds: float = 60) -> T:
+    def wait(self, what: str, check: Callable[[], T | None], seconds: float = 60) -> T:
         return self.cluster.wait(what, check, seconds)
 
     def wait_for_pods(self, count: int, app: str = "web", seconds: float = 90) -> list[str]:

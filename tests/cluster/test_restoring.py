@@ -64,7 +64,6 @@ def test_the_first_pod_starts_cold_is_captured_and_still_serves(
     said = team.wait(
         "the pod to say that it was captured", lambda: team.events(name).get("Checkpointed")
     )
-    assert said
     assert re.search(r"\d+ MiB; the pod stood still for \d", said)
     after = team.ask(name)
     assert (after["token"], after["pid"]) == (source["token"], source["pid"])

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from agent.plan import checkpoint as checkpoints
 from agent.plan import lease
 from agent.plan.capture import Attempt, attempt
-from agent.plan.status import shown_size
+from agent.plan.status import shown_size, stamp
 from agent.plan.workload import label
 from chrek.errors import UsageError
 from webhook.knowledge import parse as admission
@@ -84,7 +84,7 @@ def failed(before: JSON, seconds: float = 0) -> JSON:
 
 
 def published(before: JSON, name: str = VARIANT, seconds: float = 0, **members: Any) -> JSON:
-    given = variant(name, createdAt=lease.stamp(at(seconds)), coldStartSeconds=37.5) | members
+    given = variant(name, createdAt=stamp(at(seconds)), coldStartSeconds=37.5) | members
     return checked(lease.published(before, given, now=at(seconds), identity=POD.identity))
 
 
@@ -173,7 +173,7 @@ def test_what_is_published_stands_beside_what_was() -> None:
 
 def test_publishing_twice_is_publishing_once() -> None:
     found = published({})
-    given = variant(createdAt=lease.stamp(NOW), coldStartSeconds=37.5)
+    given = variant(createdAt=stamp(NOW), coldStartSeconds=37.5)
     assert lease.published(found, given, now=at(9), identity=POD.identity) is None
     counted = lease.restored(found, VARIANT, seconds=1, now=at(8))
     assert lease.published(counted, given, now=at(9), identity=POD.identity) is None

@@ -219,7 +219,9 @@ async def test_an_api_server_that_is_killed_meanwhile_loses_no_update(
     await writers[0].ensure(await on_real.pod(), IDENTITY)
     updates = [
         asyncio.create_task(
-            writers[number % 4].update(on_real.namespace, IDENTITY, one_restore_more)
+            writers[number % 4].update(
+                on_real.namespace, IDENTITY, one_restore_more, patience_seconds=300
+            )
         )
         for number in range(100)
     ]

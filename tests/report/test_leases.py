@@ -126,6 +126,8 @@ async def test_a_deleted_checkpoint_is_captured_no_further(cluster: Cluster, qui
 
     with pytest.raises(LeaseLostError, match="was deleted"):
         await capture()
+    found = (await seen(cluster)).lease
+    assert not held.is_held(found, datetime.now(UTC)), "its data may be deleted at once"
 
 
 async def test_none_is_to_be_had_of_what_is_deleted_or_was_never_there(cluster: Cluster) -> None:

@@ -49,6 +49,22 @@ async def test_what_is_reported_is_in_the_cluster(cluster: Cluster) -> None:
     assert reporter.lost == 0
 
 
+async def test_what_was_reported_last_is_told_after_it_ended(cluster: Cluster) -> None:
+    pods = [await cluster.pod(f"web-{number}") for number in range(6)]
+    async with at_work(cluster.api) as reporter:
+        for pod in pods:
+            reporter.event(pod, "Normal", "First", "")
+        await asyncio.sleep(0.005)  # some are under way
+    for pod in pods:
+        reporter.event(pod, "Normal", "Last", "")
+        reporter.condition(pod, restored=True, reason="Restored", message="")
+    await reporter.drain(60)
+    for pod in pods:
+        assert [each["reason"] for each in await cluster.events(pod)] == ["First", "Last"]
+        assert TYPE in await cluster.conditions(pod)
+    assert reporter.lost == 0
+
+
 async def test_reports_may_come_before_it_runs(cluster: Cluster) -> None:
     pod = await cluster.pod()
     reporter = Reporter(cluster.api, "node-1")

@@ -16,7 +16,7 @@ from typing import Final
 from agent.act.collect import cleaners
 from agent.act.collect.acting import Acting
 from agent.act.collect.cleaner import Maker
-from agent.act.collect.patience import SURPLUS, Grace, Patience
+from agent.act.collect.patience import DELETED, SURPLUS, Grace, Patience
 from agent.act.collect.reach import Attach, Reach
 from agent.act.collect.surplus import Claim, Surplus, claim_of, surplus
 from agent.act.collect.tasks import Deleted, Task, Trimmed
@@ -39,10 +39,13 @@ _ROOM_SECONDS: Final = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """init_image: of cleaners. release_namespace: where the agents' pods are."""
+    """init_image: of cleaners. release_namespace: where the agents' pods are. deleted, surplus:
+    how long each waits."""
 
     init_image: str
     release_namespace: str
+    deleted: Grace = DELETED
+    surplus: Grace = SURPLUS
 
 
 class Collector:
@@ -56,6 +59,7 @@ class Collector:
         self._reach = Reach(node, api, attach)
         maker = Maker(node.name, settings.release_namespace, settings.init_image)
         self._acting = Acting(node, api, self._reach, maker, self._pending)
+        self._settings = settings
         self._workers: Workers | None = None
         self._surplus: dict[Claim, dict[str, Surplus]] = {}
         self._patience: dict[Key, Patience] = {}
@@ -157,7 +161,8 @@ class Collector:
         if task is None:
             self._patience.pop((namespace, name), None)
             return None
-        return await self._attempt(task, self._patience_of(found, task.grace))
+        grace = self._settings.deleted if found.deleting else self._settings.surplus
+        return await self._attempt(task, self._patience_of(found, grace))
 
     async def _attempt(self, task: Task, patience: Patience) -> float | None:
         try:
@@ -171,7 +176,7 @@ class Collector:
 
     async def _delete(self, found: CheckpointView, excess: Surplus) -> float | None:
         """The object of a Checkpoint that holds nothing; another agent may be quicker."""
-        patience = self._patience_of(found, SURPLUS)
+        patience = self._patience_of(found, self._settings.surplus)
         if (left := patience.near_at - _time()) > 0:
             return left
         shown = f"{found.namespace}/{found.name}"
@@ -190,7 +195,7 @@ class Collector:
     def _patience_of(self, found: CheckpointView, grace: Grace) -> Patience:
         key = (found.namespace, found.name)
         known = self._patience.get(key)
-        if known is None or known.uid != found.uid or known.grace is not grace:
+        if known is None or known.uid != found.uid or known.grace != grace:
             known = self._patience[key] = Patience(found.uid, grace, _time())
         return known
 

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from agent.act.collect.patience import DELETED, SURPLUS, Grace
 from agent.act.collect.surplus import Surplus
 from agent.act.node import Node, now
 from agent.plan import checkpoint as views
@@ -21,8 +20,6 @@ class Task(Protocol):
     def checkpoint(self) -> CheckpointView: ...
     @property
     def variants(self) -> frozenset[str] | None: ...
-    @property
-    def grace(self) -> Grace: ...
     async def is_meant(self) -> bool:
         """Whether the object still says so; raises APIError."""
 
@@ -37,7 +34,6 @@ class Deleted:
     node: Node
     checkpoint: CheckpointView
     variants: Final[frozenset[str] | None] = None
-    grace: Final[Grace] = DELETED
 
     async def is_meant(self) -> bool:
         current = await _current(self.node, self.checkpoint)
@@ -61,7 +57,6 @@ class Trimmed:
     node: Node
     checkpoint: CheckpointView
     surplus: Surplus
-    grace: Final[Grace] = SURPLUS
 
     @property
     def variants(self) -> frozenset[str]:

@@ -63,7 +63,8 @@ class CheckpointWriter:
         began = await self.update(
             pod.namespace,
             name,
-            lambda status: begun(status, pod.identity, generation),
+            # Of a name of the user's own the first pod that is captured decides.
+            lambda status: begun(status, pod.identity if name == pod.identity else "", generation),
             patience_seconds=patience_seconds,
         )
         return began or found

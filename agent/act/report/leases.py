@@ -62,8 +62,7 @@ async def leased(
     finally:
         renewing.cancel()
         await asyncio.wait([renewing])
-        if not ours.lost:
-            await ours.give_up()
+        await ours.give_up()
 
 
 class _Ours:
@@ -127,7 +126,8 @@ class _Ours:
         return seen
 
     async def give_up(self) -> None:
-        """Unless the block has done so, by publishing or failing."""
+        """Unless the block has done so, by publishing or failing, or another has it. Whoever
+        deletes the data of a deleted Checkpoint waits for this."""
 
         def change(found: JSON) -> JSON | None:
             if not self._is_own(checkpoint.lease(found.get("status"))):

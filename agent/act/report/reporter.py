@@ -52,6 +52,7 @@ class Reporter:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._hurry = asyncio.Event()
+        self._told_of: set[str] = set()
 
     def event(self, pod: PodView, kind: Kind, reason: str, message: str) -> None:
         """Have `kubectl describe pod` show this."""
@@ -82,10 +83,11 @@ class Reporter:
                 group.create_task(self._tell(await self._new.get()))
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all is told, or for so long; `run` must be at work still."""
+        """Return when all is told, or after so long. `run` may be at work, or have ended."""
         self._hurry.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
+                await asyncio.gather(*map(self._tell, list(self._lines)))
                 await self._quiet.wait()
         for uid, line in self._lines.items():
             count = len(line.events) + (line.condition is not None)
@@ -106,7 +108,18 @@ class Reporter:
             self._lose(oldest.events.popleft(), "too many wait")
 
     async def _tell(self, uid: str) -> None:
-        line = self._lines[uid]
+        if uid in self._told_of or uid not in self._lines:  # run() and drain() both come by
+            return
+        self._told_of.add(uid)
+        try:
+            await self._tell_all(self._lines[uid])
+            del self._lines[uid]
+        finally:
+            self._told_of.discard(uid)
+        if not self._lines:
+            self._quiet.set()
+
+    async def _tell_all(self, line: _Line) -> None:
         failures = 0
         while line.condition or line.events:
             async with self._few:
@@ -115,9 +128,6 @@ class Reporter:
             failures = 0 if told else failures + 1
             if failures:
                 await self._pause(failures)
-        del self._lines[uid]
-        if not self._lines:
-            self._quiet.set()
 
     async def _tell_condition(self, line: _Line) -> bool:
         """False if it must be tried again."""
@@ -142,6 +152,9 @@ class Reporter:
                     self._lose(said, "nobody took it for too long")
                 else:
                     await self._events.write(said)
+            except asyncio.CancelledError:
+                line.events.appendleft(said)  # for drain()
+                raise
             except Exception as error:
                 if _passing(error):
                     line.events.appendleft(said)
