@@ -1,1 +1,1 @@
-"""What a container wrote: its overlay's upper layer and its tmpfs mounts, there and back."""
+"""What a container wrote, there and back: its overlay's upper layer, tmpfs mounts, emptyDirs."""

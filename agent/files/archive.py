@@ -154,9 +154,7 @@ class Archive:
             entry.linkname = self._links[found.identity]
             self._tar.addfile(entry)
             return
-        descriptor = os.open(
-            found.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=found.directory
-        )
+        descriptor = found.open()
         self._links[found.identity] = entry.name
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
             entry.size = found.stat.st_size
@@ -188,8 +186,8 @@ def _xattrs(found: Found, *, overlay: bool) -> dict[str, str]:
     if stat.S_ISLNK(found.stat.st_mode):
         return {}
     headers: dict[str, str] = {}
-    for name in os.listxattr(found.link):
-        value = os.getxattr(found.link, name)
+    for name in os.listxattr(found.link, follow_symlinks=False):
+        value = os.getxattr(found.link, name, follow_symlinks=False)
         if overlay and name in _REFUSED:
             raise FilesUnsupportedError(
                 f"/{found.path} was moved by overlayfs ({name}), which cannot be carried",

@@ -1,5 +1,6 @@
 """Going through a directory of the container's by descriptor, following no link of it."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -30,6 +31,21 @@ class Found:
         """The signature, or one that nothing equals for what changed later than `before_ns`."""
         *others, changed = self.signature
         return (*others, changed if changed < before_ns else -1)  # type: ignore[return-value]
+
+    def open(self) -> int:
+        """A descriptor to read the regular file that was found; FileNotFoundError when another
+        has its name now: a device that the container itself may not read, perhaps."""
+        held = os.open(self.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.directory)
+        try:
+            now = os.fstat(held)
+            if (now.st_dev, now.st_ino, stat.S_IFMT(now.st_mode)) != (
+                *self.identity,
+                stat.S_IFMT(self.stat.st_mode),
+            ):
+                raise FileNotFoundError(errno.ENOENT, "another file has its name", self.path)
+            return os.open(f"/proc/self/fd/{held}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(held)
 
     @property
     def link(self) -> str:

@@ -102,8 +102,13 @@ class Agent:
         """The body of /readyz."""
         return json.loads(self.get("/readyz")[1])
 
-    def ready(self) -> bool:
-        return self.get("/readyz")[0] == 200
+    def prepared(self) -> bool:
+        """Whether pods that name the profile can start; ready it is in a cluster only."""
+        return bool(self.status()["seccompProfile"] == "installed")
+
+    def prepared(self) -> bool:
+        """Its part that needs no cluster is done."""
+        return bool(self.status()["seccompProfile"] == "installed")
 
     def ends(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code after a signal."""
@@ -114,10 +119,10 @@ class Agent:
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    """Not yet started."""
+    """Not yet started; it finds no cluster."""
     seccomp_dir = tmp_path / "seccomp"
     seccomp_dir.mkdir()
-    made = Agent(seccomp_dir, tmp_path / "log")
+    made = Agent(seccomp_dir, tmp_path / "log", {"KUBECONFIG": str(tmp_path / "none")})
     yield made
     if made.process is not None:
         if made.process.poll() is None:

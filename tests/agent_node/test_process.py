@@ -44,9 +44,9 @@ def command(pid: int) -> bytes:
         return b""
 
 
-def test_it_installs_the_profile_and_is_ready(agent: Agent) -> None:
+def test_it_installs_the_profile_whether_or_not_there_is_a_cluster(agent: Agent) -> None:
     agent.start("--watch-namespace", "team")
-    wait_for(agent.ready, "the agent to be ready")
+    wait_for(agent.prepared, "the profile")
     assert agent.profile.read_bytes() == profile.content()
     assert agent.get("/healthz") == (200, "ok\n")
     status = agent.status()
@@ -56,9 +56,14 @@ def test_it_installs_the_profile_and_is_ready(agent: Agent) -> None:
     assert status["seccompProfile"] == "installed"
 
 
-def test_it_says_that_it_captures_nothing_yet(agent: Agent) -> None:
-    agent.start("--log-level", "warning")
-    assert "captures and restores nothing" in agent.says("warning", "prepares-only")
+def test_without_a_cluster_it_is_unready_says_so_once_and_tries_again(agent: Agent) -> None:
+    agent.start()
+    assert "warning" in agent.says("NoCluster")
+    wait_for(agent.prepared, "the profile")
+    assert agent.get("/readyz")[0] == 503
+    assert "no Kubernetes cluster" in agent.status()["work"]
+    assert len(agent.lines("NoCluster")) == 1
+    assert agent.get("/healthz")[0] == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -100,7 +105,7 @@ def test_it_ends_while_a_question_hangs_and_leaves_no_process(
 
     wait_for(criu_was_asked, "the question that hangs")
     below = descendants(agent.pid)
-    assert agent.ready()
+    assert agent.prepared()
     assert agent.ends() == 0
     wait_for(lambda: not any(map(command, below)), "its processes to end")
 
@@ -141,7 +146,7 @@ def test_each_answer_is_logged_once_and_a_no_with_its_cure(agent: Agent) -> None
         assert len(agent.lines(shown)) == 1
     assert "warning" in agent.says("question=CRIU ", "answer=no", "cure=")
     assert "info" in agent.says("question=kernel ", "answer=yes")
-    assert agent.ready(), "a `no` does not hold up a roll-out"
+    assert agent.prepared(), "a `no` does not hold up a roll-out"
 
 
 def test_what_only_one_machine_needs_is_not_asked_of_a_node(agent: Agent) -> None:
@@ -158,7 +163,7 @@ def test_it_is_unready_and_says_why_until_the_directory_can_be_written(agent: Ag
     assert str(agent.profile) in agent.status()["seccompProfile"]
     assert agent.get("/healthz")[0] == 200
     (agent.seccomp_dir / "chrek").unlink()
-    wait_for(agent.ready, "the agent to be ready")
+    wait_for(agent.prepared, "the profile")
     assert len(agent.lines("ProfileNotInstalled")) == 1, "said once, however often it is tried"
     assert agent.ends() == 0
 
@@ -166,9 +171,9 @@ def test_it_is_unready_and_says_why_until_the_directory_can_be_written(agent: Ag
 def test_a_missing_directory_is_named_and_waited_for(agent: Agent) -> None:
     agent.seccomp_dir.rmdir()
     agent.start().says("ProfileNotInstalled", "No such file or directory")
-    assert not agent.ready()
+    assert not agent.prepared()
     agent.seccomp_dir.mkdir()
-    wait_for(agent.ready, "the agent to be ready")
+    wait_for(agent.prepared, "the profile")
 
 
 @needs_root
@@ -176,10 +181,10 @@ def test_a_read_only_mount_is_named_and_waited_for(agent: Agent) -> None:
     mount = ("sh", "-c", 'mount -t tmpfs -o ro none "$0" && exec "$@"', str(agent.seccomp_dir))
     agent.start(prefix=(*PRIVATE_MOUNTS, *mount))
     agent.says("ProfileNotInstalled", "Read-only file system")
-    assert not agent.ready()
+    assert not agent.prepared()
     remount = ["mount", "-o", "remount,rw", str(agent.seccomp_dir)]
     subprocess.run(["nsenter", "--mount", f"--target={agent.pid}", *remount], check=True)
-    wait_for(agent.ready, "the agent to be ready")
+    wait_for(agent.prepared, "the profile")
 
 
 def test_a_taken_port_ends_it_with_a_sentence(agent: Agent) -> None:

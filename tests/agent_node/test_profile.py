@@ -206,7 +206,7 @@ async def test_a_profile_that_is_removed_comes_back(directory: Path, installed: 
     status = Status(flags.parse(["--seccomp-dir", str(directory), *NEEDED]))
 
     async def there() -> None:
-        while not (installed.exists() and status.ready):
+        while not installed.exists() or status.profile_problem:
             await asyncio.sleep(0.01)
 
     keeping = asyncio.create_task(keep_profile(directory, status, look_again_seconds=0.01))

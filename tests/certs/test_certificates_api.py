@@ -215,10 +215,12 @@ def watched(*events: bytes, hold: bool = False) -> Answer:
     return answer
 
 
+@pytest.mark.parametrize("size", [1, 3_000_000, 12_000_000])
 async def test_a_watch_goes_on_from_what_was_read_and_an_event_of_any_size_ends_it(
-    server: Server, secrets: ClusterSecrets
+    server: Server, secrets: ClusterSecrets, size: int
 ) -> None:
-    server.answer = watched(b'{"type":"MODIFIED","object":{"data":"' + b"x" * 3_000_000, hold=True)
+    event = b'{"type":"MODIFIED","object":{"data":"' + b"x" * size + b'"}}\n'
+    server.answer = watched(event, hold=True)
     assert await secrets.changed("77") is True
     query = server.asked[0][2]
     assert query["watch"] == "true"

@@ -324,7 +324,7 @@ async def test_a_watch_sees_the_object_and_nothing_of_others(place: Place) -> No
         assert seen.secret is not None
         await secrets.replace(seen.secret, {"ca.crt": b"x"})
         assert await asyncio.wait_for(watching, 30) is True
-        with pytest.raises(CertsError, match="answers 409"):
+        with pytest.raises(CertsError, match="gave 409"):
             await secrets.replace(seen.secret, {"ca.crt": b"y"})
         with pytest.raises(CertsError):
             await secrets.create({"ca.crt": b"z"})

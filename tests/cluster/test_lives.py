@@ -55,12 +55,12 @@ def followed(team: Team, name: str) -> Iterator[Callable[[], list[str]]]:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as following:
-        assert following.stdout
+        assert (heard := following.stdout)
         team.ask(name, "/say?words=followed")
-        for line in following.stdout:
+        for line in heard:
             if line == "followed\n":
                 break
-        yield following.stdout.read().splitlines
+        yield lambda: heard.read().splitlines()
         following.kill()
 
 

@@ -72,3 +72,13 @@ async def test_only_some_variants(home: Path) -> None:
 
 async def test_nothing_there_is_not_asked_for(tmp_path: Path) -> None:
     assert await remove(tmp_path, VIEW, no) == ()
+
+
+async def test_a_writer_who_never_rests_does_not_keep_it_at_work_for_ever(home: Path) -> None:
+    async def written_to() -> bool:
+        (home / VARIANTS[0] / "manifest.json").unlink(missing_ok=True)
+        (home / VARIANTS[0] / "manifest.json").write_text("{}")
+        return True
+
+    with pytest.raises(ChangedError, match="does not get empty"):
+        await remove(home.parents[1], VIEW, written_to)

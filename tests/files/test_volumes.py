@@ -13,6 +13,7 @@ import pytest
 from boxes import Box, applied, archived, copying
 
 from agent.files import entry, roots
+from agent.files.walk import walk
 from chrek.errors import FilesRestoreError, FilesTooLargeError
 from chrek.manifest import FileRoot
 
@@ -238,6 +239,19 @@ def test_a_file_removed_by_others_while_it_is_copied_is_no_failure(
     monkeypatch.undo()
     applied(archive_path, file_roots, target)
     assert names(there) == ["b"]
+
+
+def test_a_device_in_place_of_a_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "name").write_text("")
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        (found,) = walk(directory, frozenset())
+        (tmp_path / "name").unlink()
+        os.mknod(tmp_path / "name", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+        with pytest.raises(FileNotFoundError, match="another file"):
+            found.open()
+    finally:
+        os.close(directory)
 
 
 def test_rights_are_not_given_to_what_a_link_leads_to(tmp_path: Path) -> None:

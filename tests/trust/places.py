@@ -3,18 +3,17 @@
 import asyncio
 import os
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from agent.engine.restore import Choices, Restored, restore
-from agent.trust.keys import Keyring
+from agent.runtime.target import Target
 from chrek.cli import machine as machines
 from chrek.cli.machine import Machine
 from chrek.errors import ChrekError
-from chrek.manifest import Manifest
+from chrek.runspec import RunSpec
 from tests.machine.conftest import Chrek, leftovers, processes_of, wait_for
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -35,24 +34,22 @@ class Place(Chrek):
     def tried(
         self,
         path: Path,
-        manifest: Manifest,
+        spec: RunSpec,
         *,
         namespace: str = "default",
-        keys: Keyring | None = None,
+        before: Callable[[Target], object] = lambda _: None,
     ) -> tuple[str, Restored | ChrekError]:
-        """Start a placeholder and restore into it as the agent does; its name, and how it went."""
+        """Start a placeholder of `spec` and restore into it as the agent does; its name, and how
+        it went. before: done with the placeholder before the restore."""
         name = f"p-{path.parent.name}"
         machine = self.machine
-        assert manifest.spec is not None
-        means = machine.means()
-        if keys is not None:
-            means = machines.Means(means.bundle, means.settings, keys)
 
         async def attempt() -> Restored | ChrekError:
-            assert manifest.spec is not None
-            target = await machine.start(name, manifest.spec)
+            target = await machine.start(name, spec)
+            before(target)
+            choices = Choices(namespace)
             try:
-                return await restore(target, path, means=means, choices=Choices(namespace))
+                return await restore(target, path, means=machine.means(), choices=choices)
             except ChrekError as error:
                 return error
 
@@ -77,9 +74,3 @@ def opened(shim: str | None) -> Iterator[Place]:
         shutil.rmtree(root, ignore_errors=True)
     assert not left
     wait_for(lambda: not processes_of(root), "the test's processes to end")
-
-
-def built(source: Path, place: Path) -> None:
-    """Compile a test program, static: containers have whatever libraries they have."""
-    command = ["gcc", "-static", "-O1", "-Wall", "-Werror", "-o", place, source]
-    subprocess.run(command, check=True)

@@ -16,8 +16,10 @@ from agent.criu.bundle import Bundle, messages
 from agent.engine.restore import Restored
 from agent.kernel import process
 from agent.store import checkpoints
-from agent.trust import capabilities
-from chrek.manifest import Manifest
+from agent.trust import capabilities, containers, gate, kinds
+from agent.trust.rights import Container
+from chrek.errors import ExceedsError
+from chrek.runspec import RunSpec
 from tests.machine.conftest import PYTHON, wait_for
 from tests.trust.forging import Forged, flip
 from tests.trust.keymaking import keyring
@@ -33,12 +35,13 @@ ALL = [0xFFFFFFFF, 0x1FF]
 
 @dataclass(frozen=True)
 class Captured:
-    """A source's checkpoint, and how often it was copied."""
+    """A source's checkpoint. container: the rights of a placeholder of the same spec."""
 
     place: Place
     path: Path
     bundle: Bundle
-    manifest: Manifest
+    spec: RunSpec
+    container: Container
 
     def copy(self, name: str) -> Forged:
         return Forged.copy(self.path, f"{self.path.parent.name}-{name}", self.bundle)
@@ -46,7 +49,7 @@ class Captured:
     def refused(self, path: Path, reason: str, **more: Any) -> str:
         """Restore it, which must not succeed; what was said."""
         place = self.place
-        name, how = place.tried(path, self.manifest, **more)
+        name, how = place.tried(path, self.spec, **more)
         try:
             assert not isinstance(how, Restored)
             assert how.reason == reason, how
@@ -59,12 +62,26 @@ class Captured:
             place("stop", name)
             shutil.rmtree(path, ignore_errors=True)
 
+    def stopped(self, forged: Forged) -> str:
+        """Show it to the gate alone, which must refuse; what was said."""
+        names = [image.name for image in forged.images.iterdir()]
+        read = {n: (forged.images / n).read_bytes() for n in names if kinds.read_by_the_gate(n)}
+        try:
+            with pytest.raises(ExceedsError) as raised:
+                gate.passed(self.bundle, names, read, self.container)
+        finally:
+            shutil.rmtree(forged.path)
+        return raised.value.message
+
 
 def captured(place: Place, bundle: Bundle, name: str, *options: str) -> Captured:
     place.run(name, PYTHON, "/programs/counter.py", options=options)
     path = place.checkpoint(name)
+    container = containers.of(place.machine.containers.target(name))
     place("stop", name)
-    return Captured(place, path, bundle, checkpoints.load(path, place.keys))
+    spec = checkpoints.load(path, place.keys).spec
+    assert spec is not None
+    return Captured(place, path, bundle, spec, container)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +163,7 @@ def test_files_that_were_added_are_never_read(plain: Captured) -> None:
     path = plain.copy("extra").seal(plain.place.keys)
     for name in ("creds-1002.img", "mountpoints-6.img", "userns-7.img", "apparmor.img", "parent"):
         (path / "criu" / name).write_bytes(b"not an image: read, it would fail the restore")
-    name, how = plain.place.tried(path, plain.manifest)
+    name, how = plain.place.tried(path, plain.spec)
     try:
         assert isinstance(how, Restored), how
     finally:
@@ -236,15 +253,35 @@ def strict(core: Any) -> None:
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_what_no_container_has_is_refused(plain: Captured, name: str) -> None:
+def test_the_gate_stops_what_no_container_has(plain: Captured, name: str) -> None:
+    forge, said = FORGERIES[name]
+    forged = plain.copy(name)
+    forge(forged)
+    assert said in plain.stopped(forged)
+
+
+@pytest.mark.parametrize("name", OF_RESTRICTED)
+def test_the_gate_stops_what_a_restricted_container_has_not(
+    restricted: Captured, name: str
+) -> None:
+    forge, said = OF_RESTRICTED[name]
+    forged = restricted.copy(name)
+    forge(forged)
+    assert said in restricted.stopped(forged)
+
+
+@pytest.mark.parametrize("name", ["cap-prm", "new-privs", "mounts"])
+def test_what_the_gate_stops_starts_cold(plain: Captured, name: str) -> None:
     forge, said = FORGERIES[name]
     forged = plain.copy(name)
     forge(forged)
     assert said in plain.refused(forged.seal(plain.place.keys), "PrivilegeExceeds")
 
 
-@pytest.mark.parametrize("name", OF_RESTRICTED)
-def test_what_a_restricted_container_has_not_is_refused(restricted: Captured, name: str) -> None:
+@pytest.mark.parametrize("name", ["root", "no-filter"])
+def test_what_the_gate_stops_of_a_restricted_container_starts_cold(
+    restricted: Captured, name: str
+) -> None:
     forge, said = OF_RESTRICTED[name]
     forged = restricted.copy(name)
     forge(forged)
@@ -260,8 +297,7 @@ def test_one_thread_of_many_without_its_filter_is_refused(restricted: Captured) 
             program.flags = 0
 
     forged.image("seccomp.img", change)
-    said = restricted.refused(forged.seal(restricted.place.keys), "PrivilegeExceeds")
-    assert "thread" in said
+    assert "thread" in restricted.stopped(forged)
 
 
 @pytest.mark.parametrize("name", ["cap_prm", "cap_bnd"])
@@ -287,7 +323,7 @@ def test_a_deleted_set_uid_file_of_root_is_refused(restricted: Captured, bundle:
     forged = restricted.copy("ghost")
     ghost = ghost_image(bundle, uid=0, gid=0, mode=stat.S_IFREG | 0o4755)
     (forged.images / "ghost-file-1.img").write_bytes(ghost)
-    said = restricted.refused(forged.seal(restricted.place.keys), "PrivilegeExceeds")
+    said = restricted.stopped(forged)
     assert "ghost-file-1.img belongs to uid 0" in said
 
 

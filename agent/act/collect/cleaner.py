@@ -81,6 +81,8 @@ def pod(claim: str, wanted: Sequence[CheckpointView], maker: Maker) -> JSON:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "tolerations": [{"operator": "Exists"}],
+            # PodSecurityPolicies look for the profile here, Pod Security at either place.
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
             "affinity": _affinity(maker),
             "containers": [_container(maker)],
             "volumes": [

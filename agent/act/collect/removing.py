@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
+from typing import Final
 
 from agent.plan.checkpoint import CheckpointView
 from agent.store import removal
 from chrek.errors import BusyError
+
+
+_MOST_LOOKS: Final = 100
 
 
 class ChangedError(BusyError):
@@ -28,12 +32,13 @@ async def remove(
     new Checkpoint of the same name may have been captured: what was seen before the answer is of
     the old one.
     """
-    while True:
+    for _ in range(_MOST_LOOKS):
         found = await asyncio.to_thread(removal.look, claim, checkpoint.namespace, checkpoint.name)
         if variants is not None:
             found = found.only(variants)
         if not found.variants and not found.left:
-            break
+            await asyncio.to_thread(removal.close, found)
+            return ()
         if not await is_meant():
             raise ChangedError(
                 f"Checkpoint {checkpoint.namespace}/{checkpoint.name} has changed meanwhile"
@@ -42,5 +47,4 @@ async def remove(
         await removal.erase(hidden.trash)
         if hidden.in_use:
             return hidden.in_use
-    await asyncio.to_thread(removal.close, found)
-    return ()
+    raise ChangedError(f"{found.home} does not get empty: somebody writes there")

@@ -42,7 +42,7 @@ class Sayings:
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {
-                "name": f"{checkpoint.name}.{time.time_ns():x}",
+                "name": f"{checkpoint.name[:200].rstrip('-.')}.{time.time_ns():x}",
                 "namespace": checkpoint.namespace,
             },
             "involvedObject": {

@@ -56,9 +56,9 @@ def lacking(pod: PodView, found: JSON) -> JSON | None:
     return {"metadata": {**version, **wanted}, **({"spec": spec} if spec else {})}
 
 
-def begun(status: JSON, identity: str, generation: object) -> JSON | None:
-    """A phase from the first moment: `kubectl get ckpt` shows it."""
+def begun(status: JSON, identity: str, generation: object) -> JSON:
+    """With a phase, if it has none: `kubectl get ckpt` shows it from the first moment."""
     if status.get("phase"):
-        return None
+        return status
     known = {"identity": identity} if identity else {}
     return {**known, "observedGeneration": generation, **status, "phase": "Pending"}

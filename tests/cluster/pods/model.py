@@ -156,6 +156,9 @@ class Server(ThreadingHTTPServer):
         super().__init__(("0.0.0.0", port), Handler)
         self.model = model
 
+    def handle_error(self, *_: object) -> None:
+        """Who asked did not wait for the answer."""
+
     def end(self, status: int) -> None:
         self.status = status
         threading.Thread(target=self.shutdown).start()  # from its own thread it would wait forever
