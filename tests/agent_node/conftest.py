@@ -106,10 +106,6 @@ class Agent:
         """Whether pods that name the profile can start; ready it is in a cluster only."""
         return bool(self.status()["seccompProfile"] == "installed")
 
-    def prepared(self) -> bool:
-        """Its part that needs no cluster is done."""
-        return bool(self.status()["seccompProfile"] == "installed")
-
     def ends(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code after a signal."""
         os.kill(self.pid, number)

@@ -9,7 +9,6 @@ from agent.plan.checkpoint import CheckpointView
 from agent.store import removal
 from chrek.errors import BusyError
 
-
 _MOST_LOOKS: Final = 100
 
 
