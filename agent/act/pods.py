@@ -86,7 +86,8 @@ class Pods:
 
     async def _look(self, pod: PodView, container: Container, life: Life) -> float | None:
         if pod.learn:
-            await learning.learn(self._node, pod, container, life)
+            if self._node.memory.enabled(pod.namespace):
+                await learning.learn(self._node, pod, container, life)
             return None
         if life.decided != container.id:
             again = await starting.decide(self._node, pod, container, life)
@@ -137,9 +138,10 @@ class Pods:
             asked = self._attempt(pod, life, running, held_bytes, seen)
             return asked if isinstance(asked, Attempt) else None
 
-        work = capturing.capture(
-            node, pod, running, wanted=wanted, cold_start_seconds=warm.cold_start_seconds
-        )
+        cold = warm.cold_start_seconds
+        if not life.started_cold:  # it was restored, or started before this agent
+            cold = max(cold, found.cold_start_seconds or 0.0) if found else cold
+        work = capturing.capture(node, pod, running, wanted=wanted, cold_start_seconds=cold)
         return await self._capture(pod, life, work)
 
     def _attempt(

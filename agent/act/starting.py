@@ -64,7 +64,7 @@ async def decide(node: Node, pod: PodView, container: Container, life: Life) -> 
     if state == "restoring":  # by an agent that is gone; chrek-init gives up on it
         return _ANOTHER_AGENT_SECONDS
     if state == "running":
-        life.cold(container.id, running)
+        life.runs(container.id, running)
         start.say("runs already")
         return 0.0
     await learning.compare(node, pod, running)
@@ -88,15 +88,15 @@ def _judge_last(life: Life) -> None:
 
 
 async def _checkpoint(node: Node, pod: PodView) -> CheckpointView | None:
-    """As our watch tells it; for a placeholder it must be there."""
+    """As our watch tells it; for a placeholder it must be there, and Ready."""
     assert pod.checkpoint_id is not None
     deadline = asyncio.get_running_loop().time() + _LATE_SECONDS
     while True:
         found = node.memory.checkpoint(pod.namespace, pod.checkpoint_id)
-        if found is not None or pod.role != names.PLACEHOLDER:
+        if pod.role != names.PLACEHOLDER or (found is not None and found.variants):
             return found
         if asyncio.get_running_loop().time() > deadline:
-            return None
+            return found
         await asyncio.sleep(0.05)
 
 

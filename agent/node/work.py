@@ -30,6 +30,7 @@ from agent.watch.memory import Memory
 from agent.watch.workers import Workers
 from chrek.errors import ChrekError
 from chrek.kube.api import API, ClusterAPI, connected
+from chrek.kube.listwatch import ListWatch
 from chrek.logs import event
 
 _log = logging.getLogger("chrek.agent")
@@ -92,14 +93,22 @@ async def _watch(world: _World, status: Status) -> None:
         group.create_task(world.reporter.run())
         for watch in watches:
             group.create_task(watch.run())
-        for watch in watches:  # what is decided without them would be decided wrongly
-            await watch.health.listed.wait()
+        await _listed(watches, status)
         group.create_task(parts.containers.run())
         group.create_task(parts.collector.run(group))
         event(_log, logging.INFO, "at work", runtime=world.cri.runtime_name)
         while True:
             status.work_problem = parts.containers.problem
             await asyncio.sleep(1.0)
+
+
+async def _listed(watches: list[ListWatch], status: Status) -> None:
+    """Until everything is known: what is decided before would be decided wrongly."""
+    while missing := [watch for watch in watches if not watch.health.listed.is_set()]:
+        health = missing[0].health
+        status.work_problem = health.problem or f"{missing[0].path} is not listed yet"
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(health.listed.wait(), _RETRY_SECONDS)
 
 
 class _Parts:

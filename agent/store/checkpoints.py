@@ -131,7 +131,7 @@ class Checkpoints:
         return left
 
     def tidy_id(self, identifier: CheckpointID) -> None:
-        """Delete what killed captures and removals of one id left. Only for who alone captures it."""
+        """Delete what killed captures and removals of one id left; for who holds its lease."""
         home = self._home / ids.checkpoint_id(identifier)
         for pattern in (f"{STAGING}*", f"{TRASH}*"):
             for entry in home.glob(pattern):

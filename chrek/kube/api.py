@@ -180,7 +180,7 @@ async def connected() -> AsyncIterator[ApiClient]:
             )
     except _UNREADABLE as error:
         raise NoClusterError(
-            f"no Kubernetes cluster is known: {error}",
+            f"no Kubernetes cluster is known: {str(error).rstrip('.')}",
             hint="Set KUBECONFIG, or run in a pod with a service account",
         ) from error
     async with ApiClient(configuration) as client:
