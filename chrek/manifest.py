@@ -122,10 +122,34 @@ class PodFacts(_Model, frozen=True):
     cold_start_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
 
+class GPUDevice(_Model, frozen=True):
+    """A GPU that the source had. used_bytes: by its processes."""
+
+    uuid: Annotated[str, msgspec.Meta(pattern=r"^GPU-[0-9a-f-]{36}\Z")]
+    product: str
+    memory_bytes: Size
+    used_bytes: Size
+
+
+class GPUProcess(_Model, frozen=True):
+    """A process with a CUDA context. bytes: on all GPUs together."""
+
+    pid: Pid
+    bytes: Size
+
+
+class GPUFacts(_Model, frozen=True):
+    """The GPUs of the source, in the order in which it saw them, and who used them."""
+
+    driver: str
+    devices: list[GPUDevice]
+    processes: list[GPUProcess]
+
+
 class Manifest(_Model, frozen=True):
     """A checkpoint. created: RFC 3339, UTC. phases: seconds of the capture by phase.
 
-    frozen_seconds: how long the source stood still, as CRIU measured it. pod: since format 2.
+    frozen_seconds: how long the source stood still, as CRIU measured it. pod, gpu: since format 2.
     """
 
     format: int
@@ -141,6 +165,7 @@ class Manifest(_Model, frozen=True):
     frozen_seconds: float
     spec: RunSpec | None = None
     pod: PodFacts = PodFacts()
+    gpu: GPUFacts | None = None
 
     @property
     def size_bytes(self) -> int:

@@ -19,7 +19,7 @@ class RunSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A container on one machine, over an overlay of the host's root.
 
     env: NAME -> value. memory_bytes: 0 is no limit. seccomp: an OCI LinuxSeccomp object, which
-    the runtime applies to the whole container.
+    the runtime applies to the whole container. gpus: ["all"], or UUIDs or numbers.
     """
 
     argv: list[str]
@@ -34,3 +34,4 @@ class RunSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_only: bool = False
     memory_bytes: int = 0
     seccomp: dict[str, object] | None = None
+    gpus: list[str] = []

@@ -131,7 +131,7 @@ class Pods:
             if decided.reason != _ALREADY:
                 self._tell(pod, life, decided)
             elif pod.wish is not None and pod.wish.after_checkpoint == "exit":
-                words.tell(running.target, "exit 0")  # all that it was for is done
+                self._end(pod, life, running)
             return None
 
         def wanted(seen: CheckpointView) -> Attempt | None:
@@ -143,6 +143,17 @@ class Pods:
             cold = max(cold, found.cold_start_seconds or 0.0) if found else cold
         work = capturing.capture(node, pod, running, wanted=wanted, cold_start_seconds=cold)
         return await self._capture(pod, life, work)
+
+    def _end(self, pod: PodView, life: Life, running: Running) -> None:
+        """All that it was for is done."""
+        if pod.restart_policy != "Always":
+            words.tell(running.target, "exit 0")
+        elif life.once("exit"):
+            self._node.reporter.event(
+                pod, "Warning", "ExitIgnored",
+                f"{names.AFTER_CHECKPOINT}: exit is for Jobs: with restartPolicy Always the "
+                "container would be started again, for ever. It runs on",
+            )  # fmt: skip
 
     def _attempt(
         self,

@@ -89,7 +89,8 @@ def _judge_last(life: Life) -> None:
 
 async def _checkpoint(node: Node, pod: PodView) -> CheckpointView | None:
     """As our watch tells it; for a placeholder it must be there, and Ready."""
-    assert pod.checkpoint_id is not None
+    if pod.checkpoint_id is None:
+        return None
     deadline = asyncio.get_running_loop().time() + _LATE_SECONDS
     while True:
         found = node.memory.checkpoint(pod.namespace, pod.checkpoint_id)

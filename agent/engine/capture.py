@@ -16,7 +16,7 @@ import msgspec
 import chrek
 from agent.criu import images, log, rpc
 from agent.criu.rpc import CRIUFailedError
-from agent.engine import entering, identity, inspect, operations
+from agent.engine import entering, gpu, identity, inspect, operations
 from agent.engine.inspect import Inspected
 from agent.engine.means import Means
 from agent.files import roots
@@ -49,11 +49,13 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """One capture under way: what was inspected, and where it is staged."""
+    """One capture under way: what was inspected, and where it is staged. gpu: None where the
+    source has no CUDA context."""
 
     asked: Capture
     means: Means
     inspected: Inspected
+    gpu: gpu.Source | None
     staged: Path
 
     @property
@@ -70,9 +72,11 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
             with phase("inspect"):
                 sources = roots.of(target.init)
                 inspected = await asyncio.to_thread(inspect.inspect, target, means.bundle, sources)
-                variant = identity.variant(inspected.facts, asked.pod)
+                source = await gpu.inspect(target, inspected.tree, means)
+                on_gpu = source.facts if source else None
+                variant = identity.variant(inspected.facts, asked.pod, on_gpu)
                 _refuse_existing(store, asked, variant)
-            work = _Work(asked, means, inspected, store.staging_path(asked.identifier))
+            work = _Work(asked, means, inspected, source, store.staging_path(asked.identifier))
             stack.enter_context(operations.recorded(settings, "capture", target, [work.staged]))
             stack.enter_context(store.staging(work.staged))
             archive_path = work.staged / FILES_ARCHIVE
@@ -123,8 +127,9 @@ async def _dump(work: _Work, inside: Inside, archive: Archive) -> None:
         chosen.pid = work.inspected.root.pid
         chosen.leave_running = True
         try:
-            with phase("dump"):
-                await rpc.dump(means.bundle, criu.rpc, chosen, notified)
+            async with gpu.paused(work.gpu, target, means):
+                with phase("dump"):
+                    await rpc.dump(means.bundle, criu.rpc, chosen, notified)
         except CRIUFailedError as error:
             raise _explained(error, work) from error
     with phase("leave"):
@@ -187,6 +192,7 @@ def _manifest(
         frozen_seconds=packed.frozen_seconds,
         spec=work.asked.target.spec,
         pod=work.asked.pod,
+        gpu=work.gpu.facts if work.gpu else None,
     )
     try:
         encoded = manifests.encode(manifest)

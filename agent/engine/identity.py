@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from chrek.ids import CheckpointID, Variant
-from chrek.manifest import Facts, PodFacts
+from chrek.manifest import Facts, GPUFacts, PodFacts
 from chrek.runspec import RunSpec
 
 
@@ -30,7 +30,7 @@ def of_spec(spec: RunSpec) -> CheckpointID:
     )
 
 
-def variant(facts: Facts, pod: PodFacts) -> Variant:
+def variant(facts: Facts, pod: PodFacts, gpu: GPUFacts | None = None) -> Variant:
     """What only a node knows."""
     counted: dict[str, object] = {
         "architecture": facts.architecture,
@@ -39,4 +39,6 @@ def variant(facts: Facts, pod: PodFacts) -> Variant:
     if pod != PodFacts():
         counted["image_digest"] = pod.image_digest
         counted["environment"] = pod.environment_hash
+    if gpu is not None:
+        counted["gpu"] = [gpu.driver, sorted(device.product for device in gpu.devices)]
     return Variant(_hash(counted))

@@ -22,7 +22,8 @@ from chrek.ids import NamespacePID
 from chrek.manifest import Facts, MountFact, ProcessFact
 from chrek.names import CHREK_DIR, REAPER_PREFIX
 
-_REAPER = re.compile(re.escape(f"{CHREK_DIR}/") + r"(reaper-[0-9a-f]{16})")
+# In the pod's own directory, or in an image that brings chrek-init.
+_REAPER = re.compile(r"(?:/chrek|/opt/chrek)/(reaper-[0-9a-f]{16})")
 
 
 @dataclass(frozen=True, slots=True)

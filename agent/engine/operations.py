@@ -7,12 +7,14 @@ is gone: whoever starts next undoes it.
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
+from agent.cuda.hostmemory import Raise
+from agent.cuda.limits import put_back
 from agent.engine import entering
 from agent.kernel import locks, tree
 from agent.runtime.target import Target
@@ -22,7 +24,8 @@ from chrek.ids import HostPID
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One operation. paths: directories to delete."""
+    """One operation. paths: directories to delete. limits: memory cgroups whose limit was raised
+    -> what it was."""
 
     kind: str
     name: str
@@ -30,6 +33,7 @@ class Record(msgspec.Struct, frozen=True):
     init: int
     init_ticks: int
     paths: list[str]
+    limits: dict[str, int] = {}
 
 
 def _home(settings: Settings) -> Path:
@@ -37,8 +41,14 @@ def _home(settings: Settings) -> Path:
 
 
 @contextmanager
-def recorded(settings: Settings, kind: str, target: Target, paths: list[Path]) -> Iterator[None]:
-    """Record that `kind` is at work on `target` and may leave `paths`."""
+def recorded(
+    settings: Settings,
+    kind: str,
+    target: Target,
+    paths: list[Path],
+    limits: Sequence[Raise] = (),
+) -> Iterator[None]:
+    """Record that `kind` is at work on `target` and may leave `paths`, and `limits` raised."""
     home = _home(settings)
     home.mkdir(parents=True, exist_ok=True)
     record = Record(
@@ -48,6 +58,7 @@ def recorded(settings: Settings, kind: str, target: Target, paths: list[Path]) -
         target.init,
         target.init_ticks,
         [str(path) for path in paths],
+        {change.path: change.before_bytes for change in limits},
     )
     path = home / f"{uuid.uuid4().hex}.json"
     with _exclusive(home):
@@ -116,6 +127,7 @@ async def _undo(record: Record) -> None:
             await entering.clean(target)
     for path in record.paths:
         tree.remove(Path(path))
+    await put_back(record.limits)
 
 
 def _records(settings: Settings) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from agent.criu import log, rpc
 from agent.criu.rpc import CRIUFailedError
-from agent.engine import entering, operations, stdio
+from agent.engine import entering, gpu, operations, stdio
 from agent.engine.compare import compare
 from agent.engine.means import Means
 from agent.engine.prepared import Prepared, prepare
@@ -126,6 +126,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             checkpoints.belongs(manifest, work.choices.namespace)
             await words.reachable(target)
             await asyncio.to_thread(compare, manifest, target)
+            placement = await gpu.fit(manifest, target, work.means)
             await stack.enter_async_context(words.restoring(target))
         with phase("verify"):
             stack.callback(tree.remove, work.scratch)
@@ -133,6 +134,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             prepared = await stack.enter_async_context(
                 prepare(manifest, directory, work.scratch, work.means.bundle, target)
             )
+        await stack.enter_async_context(gpu.roomy(placement, target, work.means))
         with phase("enter"):
             streams = stack.enter_context(stdio.inherited(manifest.facts.stdio, target))
             criu = await _enter(work, inside, manifest, prepared, streams)
@@ -146,7 +148,10 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
                 stack.push(lambda kind, *_: written.withdraw() if kind is not None else None)
                 into = functools.partial(apply, written=written, restart=restart)
                 await _to_its_end(into, prepared.archive, file_roots)
-        pid = await _run_criu(work, criu, manifest, prepared, streams)
+        stopped = placement is not None
+        pid = await _run_criu(work, criu, manifest, prepared, streams, stopped=stopped)
+        if placement is not None:
+            await gpu.resumed(placement, target, pid, work.means)
         with phase("leave"):
             await inside.ended()
         with phase("adopt"):
@@ -172,11 +177,18 @@ async def _enter(
     entry = entering.Entry(
         images=prepared.images,
         work=prepared.images,
-        last_pid=manifest.facts.max_pid,
+        last_pid=_last_pid(manifest, prepared),
         large=prepared.large,
         stdio=streams,
     )
     return await entering.restore(inside, work.target, work.means, entry)
+
+
+def _last_pid(manifest: Manifest, prepared: Prepared) -> int:
+    """Above every PID of the image, and above those that CRIU takes for helpers while it restores
+    (one for a process whose session's or group's leader is dead): the next free ones after the
+    image's. CRIU itself must have none of them."""
+    return manifest.facts.max_pid + len(prepared.passed.threads)
 
 
 async def _run_criu(
@@ -185,15 +197,23 @@ async def _run_criu(
     manifest: Manifest,
     prepared: Prepared,
     streams: dict[str, int],
+    *,
+    stopped: bool,
 ) -> NamespacePID:
+    """stopped: leave every task stopped, so that it does not run before its GPU is back."""
+
     async def notified(point: str) -> None:
         if point == "pre-resume":
-            with phase("verify"):
-                await prepared.verified
-                threads, container = prepared.passed.threads, prepared.container
-                await asyncio.to_thread(running.check, work.target, threads, container)
-            with phase("adopt"):
-                words.expect(work.target, NamespacePID(manifest.facts.root_pid))
+            threads, container = prepared.passed.threads, prepared.container
+            try:
+                with phase("verify"):
+                    await prepared.verified
+                    await asyncio.to_thread(running.check, work.target, threads, container)
+                with phase("adopt"):
+                    words.expect(work.target, NamespacePID(manifest.facts.root_pid))
+            except BaseException:
+                running.end(work.target, threads)  # a no CRIU only logs, and lets the tree go
+                raise
 
     bundle = work.means.bundle
     with criu.rpc:
@@ -203,6 +223,7 @@ async def _run_criu(
             work_fd=criu.numbers["work"],
             log_name=_RESTORE_LOG,
         )
+        chosen.leave_stopped = stopped
         for key in streams:
             chosen.inherit_fd.add(key=key, fd=criu.numbers[key])
         try:

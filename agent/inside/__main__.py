@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 if __name__ == "__main__":
     # -I leaves this file's directory out of the path; three directories up is the packages'.
@@ -133,6 +134,9 @@ def _await_criu(channel: socket.socket, child: int, *, end_with_agent: bool) -> 
             break
         poller.unregister(channel)
         if end_with_agent:
+            # First what it has made: a task that loses its tracer would run, unchecked.
+            with suppress(OSError):
+                _in_namespace(namespaces.kill_restored, signal.SIGKILL)
             os.kill(child, signal.SIGKILL)
     os.close(pidfd)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

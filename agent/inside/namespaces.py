@@ -96,13 +96,19 @@ def kill_restored(signal_number: int) -> None:
 
 
 def raise_last_pid(value: int) -> None:
-    """Raise the PID counter of the calling process's PID namespace to at least `value`.
+    """Raise the PID counter of the calling process's PID namespace to at least `value`, or as far
+    as it goes.
 
     Through a proc mount of our own that no path leads to: making the container's /proc/sys
     writable, for a moment only, lets its root write the host's core_pattern.
     """
     proc = calls.new_detached(b"proc", _PROC_ATTRIBUTES)
     try:
+        most = os.open("sys/kernel/pid_max", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc)
+        try:
+            value = min(value, int(os.read(most, 32)) - 1)
+        finally:
+            os.close(most)
         counter = os.open("sys/kernel/ns_last_pid", os.O_RDWR | os.O_CLOEXEC, dir_fd=proc)
         try:
             if int(os.read(counter, 32)) < value:

@@ -44,8 +44,9 @@ def wait_seconds(lease: Lease | None, now: datetime, *, node: str, pod: PodView)
     """
     if lease is None:
         return 0.0
-    if is_held(lease, now) and lease.renewed and not is_own(lease, node, pod):
-        return _until(lease.renewed + timedelta(seconds=LEASE_SECONDS), now)
+    if is_held(lease, now) and lease.renewed:
+        is_others = not is_own(lease, node, pod)
+        return _until(lease.renewed + timedelta(seconds=LEASE_SECONDS), now) if is_others else 0.0
     if lease.renewed and lease.failures:
         lapsed = timedelta(seconds=backoff_seconds(lease.failures + 1))
         return _until(lease.renewed + lapsed, now)

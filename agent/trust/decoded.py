@@ -18,6 +18,12 @@ _MODULES: Final = {
 }
 
 
+def load(bundle: Bundle) -> None:
+    """Import all messages ahead: that takes longer than reading images does."""
+    for module, _ in _MODULES.values():
+        messages(bundle.path, module)
+
+
 class Decoded:
     """Images by name, each a list of entries."""
 

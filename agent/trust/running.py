@@ -4,6 +4,9 @@ The gate reads images, and CRIU has its own ways with them: an empty list of gro
 task those of CRIU. Here nothing is left to interpretation.
 """
 
+import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 from agent.kernel import process
@@ -11,7 +14,7 @@ from agent.runtime.target import Target
 from agent.trust import labels
 from agent.trust.credentials import excesses, of_status
 from agent.trust.rights import Container
-from chrek.errors import ExceedsError
+from chrek.errors import ExceedsError, TargetGoneError
 from chrek.ids import HostPID
 
 
@@ -30,6 +33,15 @@ def check(target: Target, threads: dict[int, tuple[int, ...]], container: Contai
             left[found.pid] = ()
     if left:
         raise ExceedsError(f"PID {min(left)} of the restored tree cannot be looked at")
+
+
+def end(target: Target, threads: dict[int, tuple[int, ...]]) -> None:
+    """Kill every process of the restored tree, which CRIU still holds."""
+    with suppress(TargetGoneError):
+        for found in process.in_pid_namespace(target.init):
+            if found.pid in threads:
+                with suppress(ProcessLookupError):
+                    os.kill(found.host_pid, signal.SIGKILL)
 
 
 def _process(pid: HostPID, container: Container) -> None:

@@ -47,7 +47,7 @@ class Memory:
     """The cluster as one node's agent needs it.
 
     woken: called with the UID of each pod that must be looked at. swept: called with the key of
-    each Checkpoint that changed.
+    each Checkpoint that changed, or whose namespace did.
     """
 
     def __init__(self, woken: Callable[[str], None], swept: Callable[[Key], None]) -> None:
@@ -137,6 +137,8 @@ class Memory:
     def _namespace_changed(self, key: Key) -> None:
         for uid in [u for (_, u), p in self._pods.found.items() if _named(p)[0] == key[1]]:
             self._pod_changed(uid)
+        for each in [found for found in self._checkpoints.found if found[0] == key[1]]:
+            self._swept(each)
 
 
 def _named(found: JSON) -> Key:

@@ -103,6 +103,10 @@ def _run(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Non
     made.add_argument(
         "--memory", default="0", metavar="BYTES", help="limit; k, m, g are understood"
     )
+    made.add_argument(
+        "--gpus", default="", metavar="all|GPU[,GPU]",
+        help="GPUs for the container: all of this machine's, or some by UUID or number",
+    )  # fmt: skip
     made.add_argument("argv", nargs="+", metavar="CMD", help="after --, with its arguments")
 
 

@@ -41,6 +41,7 @@ def run_spec(asked: argparse.Namespace) -> RunSpec:
         read_only=asked.read_only,
         memory_bytes=_bytes(asked.memory),
         seccomp=_seccomp(asked.seccomp),
+        gpus=asked.gpus.split(",") if asked.gpus else [],
     )
 
 

@@ -14,6 +14,7 @@ from agent.engine.restore import Choices, restore
 from agent.init import words
 from agent.store import checkpoints
 from agent.store.checkpoints import Stored
+from agent.trust import decoded
 from chrek import ids
 from chrek.cli import output
 from chrek.cli.machine import Machine
@@ -33,11 +34,10 @@ async def checkpoint(machine: Machine, asked: argparse.Namespace) -> int:
     target = machine.containers.target(asked.name)
     assert target.spec is not None
     identifier = named or identity.of_spec(target.spec)
-    stored = await capture(
-        Capture(target, identifier, replace=asked.replace),
-        store=machine.store,
-        means=machine.means(),
-    )
+    async with machine.means() as means:
+        stored = await capture(
+            Capture(target, identifier, replace=asked.replace), store=machine.store, means=means
+        )
     if asked.exit:
         words.tell(target, "exit 0")
     made = stored.manifest
@@ -67,12 +67,15 @@ async def restore_command(machine: Machine, asked: argparse.Namespace) -> int:
     if asked.net:
         spec = msgspec.structs.replace(spec, network=asked.net)
     names = _names(machine, asked, identifier)
-    results = await asyncio.gather(
-        *(
-            _replica(machine, means, name, spec, stored, fail=asked.on_failure == "fail")
-            for name in names
+    loading = asyncio.create_task(asyncio.to_thread(decoded.load, means.bundle))
+    async with means:
+        results = await asyncio.gather(
+            *(
+                _replica(machine, means, name, spec, stored, fail=asked.on_failure == "fail")
+                for name in names
+            )
         )
-    )
+    await loading
     if asked.json:
         output.as_json(results)
     else:

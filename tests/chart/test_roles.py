@@ -131,6 +131,7 @@ def test_the_agent_of_one_line_works_in_its_namespace_with_one_secret() -> None:
     assert rights(render(SIZE), "chrek-agent") == of_agent("my-team") | {
         ("my-team", "secrets", "chrek-signing", (*READ, "update")),
         ("", "namespaces", "my-team", READ),
+        ("", CHECKPOINTS, "", ("get", "patch")),
         ("", "nodes", "", ("get",)),
     }
 
@@ -140,6 +141,7 @@ def test_with_another_watched_namespace_its_keys_are_out_of_the_teams_reach() ->
     assert rights(objects, "chrek-agent") == of_agent("team-a") | {
         ("chrek-system", "secrets", "chrek-signing", (*READ, "update")),
         ("", "namespaces", "team-a", READ),
+        ("", CHECKPOINTS, "", ("get", "patch")),
         ("", "nodes", "", ("get",)),
     }
 

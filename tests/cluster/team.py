@@ -146,11 +146,15 @@ class Team:
         found = self.checkpoint(pod).get("status", {}).get("variants", [])
         return [each for each in found if each["phase"] == "Ready"]
 
+    def stored(self, pod: str) -> Path:
+        """Where a pod's Checkpoint lies in the claim."""
+        annotations = self.get("pod", pod)["metadata"]["annotations"]
+        return self.claim / self.namespace / str(annotations[CHECKPOINT_ID])
+
     def data(self, pod: str) -> Path:
-        """Where the only stored variant of a pod's Checkpoint lies in the claim."""
+        """Where the only variant of a pod's Checkpoint lies."""
         (variant,) = self.variants(pod)
-        name = self.checkpoint(pod)["metadata"]["name"]
-        return self.claim / self.namespace / str(name) / str(variant["name"])
+        return self.stored(pod) / str(variant["name"])
 
     def wait_for_checkpoint(self, pod: str, variants: int = 1, seconds: float = 60) -> Any:
         """Wait until a pod's Checkpoint has so many variants to restore from, and says so."""
@@ -184,6 +188,8 @@ def at_work(cluster: Cluster, name: str, *values: str) -> Iterator[Team]:
     make_namespace(cluster, namespace, {"chrek": "enabled"})
     try:
         claim = cluster.claim(namespace)
+        # A busy machine takes longer for a restore than these small models take to load.
+        cluster.kubectl("annotate", "namespace", namespace, "chrek.io/restore-timeout=60")
         own = [f"watchNamespace={namespace}", "storage.pvc.existingClaim=chrek-checkpoints"]
         with installed(cluster, *own, *values, team=namespace) as chrek:
             made = Team(cluster, chrek, namespace, claim)

@@ -18,7 +18,8 @@ SELECTOR = "/spec/template/spec/nodeSelector"
 @pytest.fixture(scope="module")
 def team(cluster: Cluster) -> Iterator[Team]:
     with at_work(cluster, "absence") as made:
-        made.create(deployment("web", 1, pod("x", model(mebibytes=100))))
+        hasty = {"chrek.io/checkpoint": "auto", "chrek.io/restore-timeout": "15"}
+        made.create(deployment("web", 1, pod("x", model(mebibytes=100), annotations=hasty)))
         yield made
 
 
@@ -51,24 +52,29 @@ def end_agent(team: Team, node: Node, how: str, pid: int) -> None:
 
 
 @pytest.mark.parametrize("how", ["killed", "deleted"])
-def test_a_source_outlives_its_agent_and_is_captured_by_the_next(team: Team, how: str) -> None:
+def test_a_source_outlives_its_agent_and_is_captured_by_the_next(
+    team: Team, token: str, how: str
+) -> None:
+    assert token
     node = on_node.node_of(team.cluster)
     pid = agent_pid(team, node)
     app = f"source-{how}"
     team.create(deployment(app, 1, pod("x", model("--message", app, mebibytes=300))))
+    (name,) = team.wait("its pod", lambda: team.pods(app))
+    stored = team.stored(name)
 
     def being_written() -> bool:
-        return any(team.claim.glob(f"{team.namespace}/*/.*/criu/*"))
+        return any(stored.glob(".*/criu/*"))
 
     team.cluster.wait("a capture", being_written, pause_seconds=0.005)
     end_agent(team, node, how, pid)
-    (name,) = team.wait_for_pods(1, app)
+    team.wait_for_pods(1, app)
     before = team.ask(name)
     team.wait_for_checkpoint(name, seconds=150)
     after = team.ask(name)
     assert (after["token"], after["pid"]) == (before["token"], before["pid"])
     assert team.container(name)["restartCount"] == 0
-    assert not being_written()
+    assert [path.name for path in stored.iterdir()] == [team.data(name).name]
     name = team.replaced(app)
     team.wait_for_restored(name)
     assert team.ask(name)["token"] == before["token"]

@@ -1,13 +1,18 @@
 """Checkpoints that are deleted, or are more than is kept, leave the claim; a namespace can go."""
 
+import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .client import Cluster
+from . import preload
+from .client import VOLUME_OF, Cluster
 from .conftest import make_namespace
+from .installation import Installation
 from .podspecs import container, deployment, model, pod
+from .releases import CHART
 from .team import Team, at_work
 
 CLEANER = "chrek.io/component=cleaner"
@@ -16,41 +21,7 @@ CLEANER = "chrek.io/component=cleaner"
 @pytest.fixture(scope="module")
 def team(cluster: Cluster) -> Iterator[Team]:
     with at_work(cluster, "collecting", "storage.keep=1") as made:
-        let_cleaners_in(made)
         yield made
-
-
-def let_cleaners_in(team: Team) -> None:
-    """Where PodSecurityPolicies are enforced, somebody must be allowed one."""
-    role = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": {"name": "restricted"},
-        "rules": [
-            {
-                "apiGroups": ["policy"],
-                "resources": ["podsecuritypolicies"],
-                "resourceNames": ["restricted"],
-                "verbs": ["use"],
-            }
-        ],
-    }
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": "restricted"},
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "restricted",
-        },
-        "subjects": [
-            {
-                "apiGroup": "rbac.authorization.k8s.io",
-                "kind": "Group",
-                "name": "system:serviceaccounts",
-            }
-        ],
-    }  # fmt: skip
-    team.create(role, binding)
 
 
 def captured(team: Team, app: str, *options: str) -> Path:
@@ -136,5 +107,40 @@ def test_a_namespace_with_checkpoints_can_be_deleted(cluster: Cluster) -> None:
         team.create(deployment("stays", 1, pod("x", model("--message", "stays"))))
         (source,) = team.wait_for_pods(1, "stays")
         team.wait_for_checkpoint(source)
-        cluster.kubectl("delete", "namespace", team.namespace, "--timeout=120s", timeout=150)
+        end(team)
         make_namespace(cluster, team.namespace, {})  # for who deletes it at last
+
+
+def test_a_namespace_that_chrek_itself_is_in_can_be_deleted(cluster: Cluster) -> None:
+    name = f"one-line-{uuid.uuid4().hex[:6]}"
+    make_namespace(cluster, name, {"chrek": "enabled"})
+    claim = cluster.claim(name)
+    try:
+        cluster.helm(
+            "install", name, CHART, "--namespace", name, "--wait", "--timeout", "180s",
+            "--set", "storage.pvc.existingClaim=chrek-checkpoints", *preload.values(cluster),
+        )  # fmt: skip
+        chrek = Installation(cluster, name, name)
+        chrek.wait_until_asked(name)
+        team = Team(cluster, chrek, name, claim)
+        captured(team, "gone")
+        end(team)
+    finally:
+        kinds = "clusterroles,clusterrolebindings,mutatingwebhookconfigurations"
+        chosen = f"app.kubernetes.io/instance={name}"
+        cluster.kubectl("delete", kinds, "-l", chosen)
+        cluster.kubectl("delete", "pv", "-l", f"{VOLUME_OF}={name}", "--wait=false")
+        shutil.rmtree(claim.parent, ignore_errors=True)
+
+
+def end(team: Team) -> None:
+    """Delete the team's namespace."""
+    done = team.cluster.kubectl(
+        "delete", "namespace", team.namespace, "--timeout=150s", code=None, timeout=180
+    )
+    if done.code:
+        left = names(team, "checkpoints")
+        for each in left:  # or it would be there for ever
+            without = '{"metadata":{"finalizers":null}}'
+            team.kubectl("patch", each, "--type=merge", "--patch", without)
+        raise AssertionError(f"{done.err}; held by {left}")

@@ -155,8 +155,8 @@ def finished(team: Team, name: str) -> str:
 
 def test_a_job_makes_a_checkpoint_by_hand_and_a_deployment_starts_from_it(team: Team) -> None:
     by_hand = {"chrek.io/checkpoint": "by-hand"}
-    making = pod("x", model("--message", "by hand"), annotations=by_hand)
-    making["metadata"]["annotations"]["chrek.io/after-checkpoint"] = "exit"
+    once = {**by_hand, "chrek.io/after-checkpoint": "exit"}
+    making = pod("x", model("--message", "by hand"), annotations=once)
     team.create(job("make", making))
     done = finished(team, "make")
     state = team.container(done)["state"]["terminated"]

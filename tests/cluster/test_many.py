@@ -17,13 +17,12 @@ from .team import Team, at_work
 MANY = 20
 AT_ONCE = 2
 GROWTH_MIB = 16
-PATIENT = {"chrek.io/checkpoint": "auto", "chrek.io/restore-timeout": "180"}
 
 
 @pytest.fixture(scope="module")
 def team(cluster: Cluster) -> Iterator[Team]:
     with at_work(cluster, "many", f"agent.restores={AT_ONCE}") as made:
-        made.create(deployment("web", 1, pod("x", model(mebibytes=20), annotations=PATIENT)))
+        made.create(deployment("web", 1, pod("x", model(mebibytes=20))))
         yield made
 
 

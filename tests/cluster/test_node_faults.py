@@ -13,8 +13,6 @@ from .node import Node
 from .podspecs import deployment, model, pod
 from .team import Team, at_work
 
-PATIENT = {"chrek.io/checkpoint": "auto", "chrek.io/restore-timeout": "120"}
-
 
 @pytest.fixture(scope="module")
 def node(cluster: Cluster) -> Node:
@@ -25,7 +23,7 @@ def node(cluster: Cluster) -> Node:
 def team(cluster: Cluster, node: Node) -> Iterator[Team]:
     assert node
     with at_work(cluster, "node-faults") as made:
-        made.create(deployment("web", 1, pod("x", model(), annotations=PATIENT)))
+        made.create(deployment("web", 1, pod("x", model())))
         yield made
 
 

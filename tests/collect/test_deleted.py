@@ -286,3 +286,20 @@ async def test_checkpoints_are_counted_by_phase(world: World) -> None:
             return [get("chrek_checkpoints", {"phase": p}) for p in ("Ready", "Pending")] == [1, 1]
 
         await until(counted)
+
+
+async def test_those_of_an_ending_namespace_are_let_go_before_they_are_deleted(
+    world: World,
+) -> None:
+    """The agent's rights in the namespace, or the agent, may be gone a moment later."""
+    await world.checkpoint(ID, VARIANT)
+    async with world.agent() as agent:
+        await world.pod(agent)
+        await world.api.delete(f"/api/v1/namespaces/{world.namespace}")
+
+        async def is_let_go() -> bool:
+            found = await world.api.get(f"{world.checkpoints}/{ID}")
+            return "finalizers" not in found["metadata"]
+
+        await until(is_let_go)
+    assert world.stored().exists()

@@ -131,8 +131,9 @@ def test_a_lease_of_a_dead_agent_is_taken_over() -> None:
 
 
 def test_an_agent_that_came_back_goes_on_with_its_own_lease() -> None:
-    own = lease(node="node-1", podUID=view().uid)
-    assert isinstance(asked(checkpoint(capture=own)), Attempt)
+    for failures in (0, 1, 2):
+        own = lease(node="node-1", podUID=view().uid, failures=failures)
+        assert isinstance(asked(checkpoint(capture=own)), Attempt)
 
 
 def test_captures_that_kill_their_agents_become_rare() -> None:

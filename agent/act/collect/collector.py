@@ -8,18 +8,19 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from agent.act.collect import cleaners
+from agent.act.collect import cleaners, objects
 from agent.act.collect.acting import Acting
 from agent.act.collect.cleaner import Maker
-from agent.act.collect.patience import DELETED, SURPLUS, Grace, Patience
+from agent.act.collect.patience import DELETED, ENDING, SURPLUS, Grace, Patience
 from agent.act.collect.reach import Attach, Reach
 from agent.act.collect.surplus import Claim, Surplus, claim_of, surplus
-from agent.act.collect.tasks import Deleted, Task, Trimmed
+from agent.act.collect.tasks import Deleted, Trimmed
 from agent.act.node import Node
 from agent.claims.attach import attached
 from agent.plan.checkpoint import CheckpointView
@@ -30,6 +31,9 @@ from chrek.kube.api import API
 from chrek.logs import event
 
 _log = logging.getLogger("chrek.collect")
+
+Look = Callable[[Patience], Awaitable[float | None]]
+"""Seconds until another look, None for when something changes; raises ChrekError."""
 
 _SURVEY_SECONDS: Final = (45.0, 75.0)
 _TOGETHER_SECONDS: Final = 2.0
@@ -150,47 +154,33 @@ class Collector:
         if found is None:
             self._patience.pop((namespace, name), None)
             raise GoneError(key)
-        excess = self._surplus.get(claim_of(found), {}).get(name)
-        task: Task | None = None
-        if found.deleting:
-            task = Deleted(self._node, found) if found.finalized else None
-        elif excess and excess.variants:
-            task = Trimmed(self._node, found, excess)
-        elif excess and excess.whole:
-            return await self._delete(found, excess)
-        if task is None:
+        look, grace = self._wanted(found)
+        if look is None:
             self._patience.pop((namespace, name), None)
             return None
-        grace = self._settings.deleted if found.deleting else self._settings.surplus
-        return await self._attempt(task, self._patience_of(found, grace))
-
-    async def _attempt(self, task: Task, patience: Patience) -> float | None:
+        patience = self._patience_of(found, grace)
         try:
-            return await self._acting.look(task, patience)
+            return await look(patience)
         except ChrekError as error:
             if patience.failures or not error.retry:  # else it is most likely over soon
-                sayings = self._acting.sayings
-                await sayings.say(task.checkpoint, "Warning", error.reason, str(error))
+                await self._acting.sayings.say(found, "Warning", error.reason, str(error))
             patience.failed(_time())
             return patience.near_at - _time()
 
-    async def _delete(self, found: CheckpointView, excess: Surplus) -> float | None:
-        """The object of a Checkpoint that holds nothing; another agent may be quicker."""
-        patience = self._patience_of(found, self._settings.surplus)
-        if (left := patience.near_at - _time()) > 0:
-            return left
-        shown = f"{found.namespace}/{found.name}"
-        try:
-            is_done = await self._node.writer.delete(
-                found.namespace, found.name, uid=found.uid, version=found.version
-            )
-        except ChrekError as error:
-            event(_log, logging.WARNING, error.reason, checkpoint=shown, problem=error)
-            patience.failed(_time())
-            return patience.near_at - _time()
-        if is_done:
-            event(_log, logging.INFO, "deleted", checkpoint=shown, why=excess.why)
-        return None  # or it has changed: then it is looked at again
+    def _wanted(self, found: CheckpointView) -> tuple[Look | None, Grace]:
+        """What is to be done with a Checkpoint as it is now."""
+        node = self._node
+        excess = self._surplus.get(claim_of(found), {}).get(found.name)
+        if found.finalized and node.memory.ending(found.namespace):
+            return partial(objects.let_go, node, found), ENDING
+        if found.deleting:
+            look = partial(self._acting.look, Deleted(node, found))
+            return look if found.finalized else None, self._settings.deleted
+        if excess and excess.variants:
+            return partial(self._acting.look, Trimmed(node, found, excess)), self._settings.surplus
+        if excess and excess.whole:
+            return partial(objects.delete, node, found, excess.why), self._settings.surplus
+        return None, self._settings.surplus
 
     def _patience_of(self, found: CheckpointView, grace: Grace) -> Patience:
         key = (found.namespace, found.name)

@@ -27,6 +27,8 @@ DELETED: Final = Grace()
 """Somebody waits for it."""
 SURPLUS: Final = Grace(near=(0.0, 30.0), far=(60.0, 120.0), cleaner=(300.0, 600.0))
 """Nobody does; pods come and go meanwhile."""
+ENDING: Final = Grace(near=(0.0, 0.3), retry=(1.0, 3.0))
+"""A namespace that ends takes the agent's rights in it, or the agent itself, at any moment."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from agent.runtime.runc import gpus
 from chrek.names import CHREK_DIR
 from chrek.runspec import RunSpec, Volume
 
@@ -105,6 +106,12 @@ def configuration(
         linux["resources"] = {"memory": {"limit": spec.memory_bytes}}
     if spec.seccomp is not None:
         linux["seccomp"] = spec.seccomp
+    directories: list[str] = []
+    if spec.gpus:
+        attached = gpus.attached(spec.gpus)
+        linux["devices"] = attached.devices
+        linux.setdefault("resources", {})["devices"] = attached.rules
+        directories = attached.directories
     return {
         "ociVersion": "1.0.2",
         "root": {"path": "rootfs", "readonly": spec.read_only},
@@ -115,6 +122,7 @@ def configuration(
             _sys(spec),
             _bind(hosts, "/etc/hosts", "rw"),
             _bind(chrek_dir, CHREK_DIR, "rw"),
+            *(_bind(directory, directory, "ro") for directory in directories),
             *_volumes(spec),
         ],
         "linux": linux,

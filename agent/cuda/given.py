@@ -1,0 +1,47 @@
+"""Which GPUs a container has: as the kubelet gave them, else as the container sees them."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.cuda.errors import GPUsUnknownError
+from agent.cuda.helper.model import GPU, Inventory
+from chrek.ids import HostPID
+
+_MAJOR = 195  # fixed; https://www.kernel.org/doc/Documentation/admin-guide/devices.txt
+_UUID = re.compile(r"GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CONTROL_MINORS = 250  # from there on: nvidia-modeset, nvidiactl
+
+
+def by_ids(inventory: Inventory, ids: Iterable[str]) -> list[GPU]:
+    """GPUs whose UUIDs are in device ids, as NVIDIA's device plugin and DRA driver write them
+    (`GPU-...`, `GPU-...::3` when shared)."""
+    wanted = {found[0] for text in ids if (found := _UUID.search(text))}
+    return [gpu for gpu in inventory.gpus if gpu.uuid in wanted]
+
+
+def seen(inventory: Inventory, init: HostPID) -> list[GPU]:
+    """GPUs whose device nodes the container of `init` has; raises GPUsUnknownError."""
+    minors = _minors(Path(f"/proc/{init}/root/dev"))
+    found = [gpu for gpu in inventory.gpus if gpu.minor in minors]
+    if not found:
+        raise GPUsUnknownError(
+            "the container has no GPU's device node",
+            hint="It needs nvidia.com/gpu in its limits, or `chrek run --gpus`",
+        )
+    return found
+
+
+def _minors(directory: Path) -> set[int]:
+    found: set[int] = set()
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISCHR(status.st_mode) and os.major(status.st_rdev) == _MAJOR:
+                    found.add(os.minor(status.st_rdev))
+    except OSError as error:
+        raise GPUsUnknownError(f"the container's /dev cannot be looked at: {error}") from error
+    return {minor for minor in found if minor < _CONTROL_MINORS}

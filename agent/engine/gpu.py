@@ -1,0 +1,159 @@
+"""The GPU's part of a capture and a restore. Nothing here costs a program without CUDA more than a
+look at /proc."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from agent.cuda import devices, given, hostmemory, known, limits, tree
+from agent.cuda.errors import CUDAError, MPSError, SourceLostError
+from agent.cuda.helper.model import GPU, Inventory
+from agent.cuda.hold.held import held
+from agent.engine import operations
+from agent.engine.means import Means
+from agent.kernel import process
+from agent.kernel.process import Process
+from agent.runtime.target import Target
+from chrek.errors import TargetGoneError
+from chrek.ids import HostPID, NamespacePID
+from chrek.manifest import GPUDevice, GPUFacts, GPUProcess, Manifest
+
+LOCK_MILLISECONDS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a source has on GPUs. processes: those with a CUDA context. plan: limits to raise."""
+
+    facts: GPUFacts
+    processes: list[HostPID]
+    plan: tuple[hostmemory.Raise, ...]
+
+
+async def inspect(target: Target, found: Sequence[Process], means: Means) -> Source | None:
+    """What `found`, the tree of `target`, has on GPUs; None: nothing. Raises a RefusedError for
+    what cannot be checkpointed."""
+    loaded = [each for each in found if known.may_use_cuda(each.host_pid)]
+    if not loaded:
+        return None
+    users = [each for each in loaded if await means.gpu.restore_thread(each.host_pid) is not None]
+    if not users:
+        return None
+    inventory = await means.gpu.inventory()
+    known.refuse_driver(inventory.driver)
+    gpus = given.seen(inventory, target.init)
+    devices.refuse_divided(gpus)
+    _refuse_shared(target, users, inventory)
+    facts = _facts(users, gpus, inventory)
+    plan = await asyncio.to_thread(_plan, target, facts)
+    return Source(facts, [each.host_pid for each in users], plan)
+
+
+@contextlib.asynccontextmanager
+async def paused(source: Source | None, target: Target, means: Means) -> AsyncIterator[None]:
+    """The bytes of the GPUs are in the source's memory for the length of the block. A source
+    that cannot be brought back is ended, so that it is started again and does not hang."""
+    if source is None:
+        yield
+        return
+    record = operations.recorded(means.settings, "capture", target, [], limits=source.plan)
+    pause = tree.paused(means.gpu, source.processes, lock_milliseconds=LOCK_MILLISECONDS)
+    try:
+        with record:
+            async with limits.raised(source.plan), pause:
+                yield
+    except SourceLostError:
+        with contextlib.suppress(TargetGoneError), target.pidfd() as init:
+            signal.pidfd_send_signal(init, signal.SIGKILL)
+        raise
+
+
+async def fit(manifest: Manifest, target: Target, means: Means) -> "Placement | None":
+    """Where the checkpoint's GPU state goes; raises an IncompatibleError."""
+    if manifest.gpu is None:
+        return None
+    await means.gpu.warm()
+    inventory = await means.gpu.inventory()
+    known.refuse_driver(inventory.driver)
+    here = given.seen(inventory, target.init)
+    placed = devices.fitting(manifest.gpu, here, inventory.driver)
+    plan = await asyncio.to_thread(_plan, target, manifest.gpu)
+    return Placement(manifest.gpu, placed, plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """facts: of the source. devices: old GPU -> new. plan: limits to raise."""
+
+    facts: GPUFacts
+    devices: devices.DeviceMap
+    plan: tuple[hostmemory.Raise, ...]
+
+
+@contextlib.asynccontextmanager
+async def roomy(placement: Placement | None, target: Target, means: Means) -> AsyncIterator[None]:
+    """Room in host memory for the bytes that CRIU brings and the GPUs take, in the block."""
+    if placement is None:
+        yield
+        return
+    with operations.recorded(means.settings, "restore", target, [], limits=placement.plan):
+        async with limits.raised(placement.plan):
+            yield
+
+
+async def resumed(placement: Placement, target: Target, root: NamespacePID, means: Means) -> None:
+    """Bring the GPUs' bytes back and let the app go on, from its stop, in that order."""
+    everything = await asyncio.to_thread(process.in_pid_namespace, target.init)
+    top = next(each.host_pid for each in everything if each.pid == root)
+    made = process.descendants(everything, top)
+    numbers = {each.pid: each.host_pid for each in made}
+    users = [numbers[NamespacePID(each.pid)] for each in placement.facts.processes]
+    threads: list[int] = []
+    for pid in users:
+        thread = await means.gpu.restore_thread(pid)
+        if thread is None:
+            raise CUDAError(f"process {pid} of {target.name} lost its CUDA context")
+        threads.append(thread)
+    async with held([each.host_pid for each in made], threads):
+        await tree.resumed(means.gpu, users, placement.devices)
+
+
+def _refuse_shared(target: Target, users: Sequence[Process], inventory: Inventory) -> None:
+    clients = {use.pid for gpu in inventory.gpus for use in gpu.processes if use.mps}
+    for each in users:
+        if each.host_pid in clients:
+            raise MPSError(
+                f"{each.name} (PID {each.pid}) in {target.name} is a client of CUDA's MPS",
+                hint="A GPU shared through MPS cannot be checkpointed",
+            )
+
+
+def _facts(users: Sequence[Process], gpus: Sequence[GPU], inventory: Inventory) -> GPUFacts:
+    own = {each.host_pid for each in users}
+    everywhere = [(gpu.uuid, use) for gpu in inventory.gpus for use in gpu.processes]
+    return GPUFacts(
+        driver=inventory.driver,
+        devices=[
+            GPUDevice(
+                gpu.uuid,
+                gpu.product,
+                gpu.memory_bytes,
+                sum(use.used_bytes for use in gpu.processes if use.pid in own),
+            )
+            for gpu in gpus
+        ],
+        processes=[
+            GPUProcess(
+                each.pid,
+                sum(use.used_bytes for _, use in everywhere if use.pid == each.host_pid),
+            )
+            for each in users
+        ],
+    )
+
+
+def _plan(target: Target, facts: GPUFacts) -> tuple[hostmemory.Raise, ...]:
+    needed = sum(each.bytes for each in facts.processes)
+    return hostmemory.plan(target.name, needed, limits.levels(target), limits.node_bytes())

@@ -1,0 +1,89 @@
+"""A GPU program: GIB of random bytes on the GPU, a captured CUDA graph, and a thread that beats.
+
+Serves HTTP: / is the sum of what is on the GPU and what a replay of the graph gives; /health needs
+no GPU; /beats is how often the thread has beaten; /busy/SECONDS keeps the GPU at work.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import torch
+
+PORT, GIB = int(sys.argv[1]), float(sys.argv[2])
+PINNED = "pinned" in sys.argv
+lock = threading.Lock()
+beats = 0
+
+
+def beat() -> None:
+    global beats  # noqa: PLW0603
+    while True:
+        beats += 1
+        time.sleep(0.002)
+
+
+torch.manual_seed(7)
+device = torch.device("cuda")
+blocks = []
+left = int(GIB * (1 << 30))
+while left > 0:
+    size = min(left, 1 << 30)
+    blocks.append(torch.randint(0, 255, (size,), dtype=torch.uint8, device=device))
+    left -= size
+pinned = torch.arange(1 << 22, dtype=torch.float32).pin_memory() if PINNED else None
+weight = torch.randn(2048, 2048, device=device)
+static = torch.randn(64, 2048, device=device)
+stream = torch.cuda.Stream()
+with torch.cuda.stream(stream):
+    for _ in range(3):
+        out = torch.tanh(static @ weight)
+torch.cuda.synchronize()
+graph = torch.cuda.CUDAGraph()
+with torch.cuda.graph(graph):
+    out = torch.tanh(static @ weight)
+
+
+def look() -> dict[str, object]:
+    with lock:
+        graph.replay()
+        torch.cuda.synchronize()
+        found: dict[str, object] = {
+            "sums": [int(block.sum(dtype=torch.int64)) for block in blocks],
+            "graph": float(out.double().sum()),
+        }
+        if pinned is not None:
+            found["pinned"] = float(pinned.to(device, non_blocking=True).double().sum())
+        return found
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path == "/health":
+            body: object = {"ok": True, "pid": os.getpid()}
+        elif self.path == "/beats":
+            body = {"beats": beats}
+        elif self.path.startswith("/busy/"):
+            # clock cycles at some 2 GHz
+            torch.cuda._sleep(int(float(self.path[6:]) * 2e9))
+            body = {}
+        else:
+            body = look()
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+look()
+threading.Thread(target=beat, daemon=True).start()
+print("ready", flush=True)
+server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+server.serve_forever()
