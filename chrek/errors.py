@@ -98,6 +98,47 @@ class OutsideTreeError(RefusedError):
     reason = "ProcessOutsideTree"
 
 
+class NestedError(RefusedError):
+    """A process of it is in namespaces of its own: a container, or a sandbox, in the container."""
+
+    reason = "NestedNamespaces"
+
+
+class StuckError(RefusedError):
+    """A thread waits in the kernel, where nothing reaches it, so that it cannot be frozen."""
+
+    reason = "WillNotFreeze"
+    retry = True
+
+
+class DescriptorError(RefusedError):
+    """A descriptor of a kind that CRIU does not know."""
+
+    reason = "DescriptorNotKept"
+
+
+class SocketError(RefusedError):
+    """A socket of a protocol that CRIU does not know."""
+
+    reason = "SocketNotKept"
+
+
+class SealedMemoryError(RefusedError):
+    reason = "SealedMemory"
+
+
+class WatchError(RefusedError):
+    """A watched file that no path leads to."""
+
+    reason = "WatchNotKept"
+
+
+class SystemVError(RefusedError):
+    """Its IPC namespace holds System V objects, which are of no process and so in no image."""
+
+    reason = "SystemVIPC"
+
+
 class NotWrappedError(RefusedError):
     reason = "NotUnderChrekInit"
 

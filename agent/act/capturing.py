@@ -150,5 +150,12 @@ def _variant(stored: Stored) -> JSON:
         "formatVersion": made.format,
         "coldStartSeconds": round(made.pod.cold_start_seconds, 3),
     }
+    if made.gpu is not None:
+        shown |= {
+            "gpuProduct": ", ".join(sorted({device.product for device in made.gpu.devices})),
+            "gpuCount": len(made.gpu.devices),
+            "gpuBytes": sum(each.bytes for each in made.gpu.processes),
+            "driver": made.gpu.driver,
+        }
     kept: JSON = msgspec.to_builtins({key: value for key, value in shown.items() if value != ""})
     return kept

@@ -9,6 +9,7 @@ from typing import Any, Final
 from agent.act import capturing, learning, readahead, starting
 from agent.act.life import Life, Running
 from agent.act.node import Node, now
+from agent.engine import gpu
 from agent.init import words
 from agent.kernel import calls
 from agent.plan import capture as plan
@@ -122,6 +123,7 @@ class Pods:
             self._tell(pod, life, warm)
             return None
         held_bytes = await asyncio.to_thread(capturing.estimate_bytes, running.target)
+        held_bytes += await gpu.held_bytes(running.target, node.means)
         assert pod.checkpoint_id is not None
         found = node.memory.checkpoint(pod.namespace, pod.checkpoint_id)
         decided = self._attempt(pod, life, running, held_bytes, found)

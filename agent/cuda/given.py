@@ -12,14 +12,23 @@ from chrek.ids import HostPID
 
 _MAJOR = 195  # fixed; https://www.kernel.org/doc/Documentation/admin-guide/devices.txt
 _UUID = re.compile(r"GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBERED = re.compile(r"gpu-(\d{1,3})")
 _CONTROL_MINORS = 250  # from there on: nvidia-modeset, nvidiactl
 
 
 def by_ids(inventory: Inventory, ids: Iterable[str]) -> list[GPU]:
-    """GPUs whose UUIDs are in device ids, as NVIDIA's device plugin and DRA driver write them
-    (`GPU-...`, `GPU-...::3` when shared)."""
-    wanted = {found[0] for text in ids if (found := _UUID.search(text))}
-    return [gpu for gpu in inventory.gpus if gpu.uuid in wanted]
+    """GPUs that device ids name, as NVIDIA's device plugin (`GPU-...`, `GPU-...::3` when shared)
+    and DRA driver (`gpu-3`: of /dev/nvidia3) write them; raises GPUsUnknownError."""
+    names = list(ids)
+    wanted = {found[0] for text in names if (found := _UUID.search(text))}
+    minors = {int(found[1]) for text in names if (found := _NUMBERED.fullmatch(text))}
+    gpus = [gpu for gpu in inventory.gpus if gpu.uuid in wanted or gpu.minor in minors]
+    if not gpus:
+        raise GPUsUnknownError(
+            f"the container was given {', '.join(names)}, and no GPU here is that",
+            hint="Parts of a GPU (MIG) cannot be checkpointed",
+        )
+    return gpus
 
 
 def seen(inventory: Inventory, init: HostPID) -> list[GPU]:

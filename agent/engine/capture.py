@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 import chrek
-from agent.criu import images, log, rpc
+from agent.criu import images, log, rearmed, rpc
 from agent.criu.rpc import CRIUFailedError
 from agent.engine import entering, gpu, identity, inspect, operations
 from agent.engine.inspect import Inspected
@@ -34,6 +34,8 @@ from chrek.names import CRIU_DIR, FILES_ARCHIVE, FORMAT_VERSION, MANIFEST, SIGNA
 from chrek.phases import phase, recording
 
 _DUMP_LOG = "dump.log"
+_FREEZE_SECONDS = 5
+"""So long CRIU tries to stop all threads, with some of them standing already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,8 @@ async def _dump(work: _Work, inside: Inside, archive: Archive) -> None:
         )
         chosen.pid = work.inspected.root.pid
         chosen.leave_running = True
+        chosen.timeout = _FREEZE_SECONDS
+        chosen.irmap_scan_paths.extend(work.inspected.watched)
         try:
             async with gpu.paused(work.gpu, target, means):
                 with phase("dump"):
@@ -168,6 +172,8 @@ def _pack(work: _Work) -> _Packed:
         reaper = f"/proc/{work.inspected.root.host_pid}/exe"
         shutil.copyfile(reaper, work.staged / facts.reaper)
         measured = images.statistics(work.means.bundle, (work.images / "stats-dump").read_bytes())
+        open_files = work.images / "files.img"
+        open_files.write_bytes(rearmed.rearmed(work.means.bundle, open_files.read_bytes()))
         files = checkpoints.table(work.staged)
     except OSError as error:
         name = work.asked.target.name

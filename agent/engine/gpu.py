@@ -16,7 +16,7 @@ from agent.engine.means import Means
 from agent.kernel import process
 from agent.kernel.process import Process
 from agent.runtime.target import Target
-from chrek.errors import TargetGoneError
+from chrek.errors import ChrekError, TargetGoneError
 from chrek.ids import HostPID, NamespacePID
 from chrek.manifest import GPUDevice, GPUFacts, GPUProcess, Manifest
 
@@ -43,12 +43,27 @@ async def inspect(target: Target, found: Sequence[Process], means: Means) -> Sou
         return None
     inventory = await means.gpu.inventory()
     known.refuse_driver(inventory.driver)
-    gpus = given.seen(inventory, target.init)
+    gpus = await _given(inventory, target, means)
     devices.refuse_divided(gpus)
     _refuse_shared(target, users, inventory)
     facts = _facts(users, gpus, inventory)
     plan = await asyncio.to_thread(_plan, target, facts)
     return Source(facts, [each.host_pid for each in users], plan)
+
+
+async def held_bytes(target: Target, means: Means) -> int:
+    """What the container's processes have on GPUs, as far as that is known without harm."""
+    found = await asyncio.to_thread(process.in_pid_namespace, target.init)
+    users = {each.host_pid for each in found if known.may_use_cuda(each.host_pid)}
+    if not users:
+        return 0
+    try:
+        inventory = await means.gpu.inventory()
+    except ChrekError:
+        return 0  # the capture itself says what is wrong
+    return sum(
+        use.used_bytes for gpu in inventory.gpus for use in gpu.processes if use.pid in users
+    )
 
 
 @contextlib.asynccontextmanager
@@ -77,7 +92,7 @@ async def fit(manifest: Manifest, target: Target, means: Means) -> "Placement | 
     await means.gpu.warm()
     inventory = await means.gpu.inventory()
     known.refuse_driver(inventory.driver)
-    here = given.seen(inventory, target.init)
+    here = await _given(inventory, target, means)
     placed = devices.fitting(manifest.gpu, here, inventory.driver)
     plan = await asyncio.to_thread(_plan, target, manifest.gpu)
     return Placement(manifest.gpu, placed, plan)
@@ -118,6 +133,11 @@ async def resumed(placement: Placement, target: Target, root: NamespacePID, mean
         threads.append(thread)
     async with held([each.host_pid for each in made], threads):
         await tree.resumed(means.gpu, users, placement.devices)
+
+
+async def _given(inventory: Inventory, target: Target, means: Means) -> list[GPU]:
+    ids = await means.device_ids(target.pod) if target.pod else None
+    return given.by_ids(inventory, ids) if ids else given.seen(inventory, target.init)
 
 
 def _refuse_shared(target: Target, users: Sequence[Process], inventory: Inventory) -> None:

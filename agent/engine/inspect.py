@@ -6,18 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.criu.bundle import Bundle
+from agent.engine import refusals, watches
 from agent.files.roots import SourceRoot
 from agent.init import binary
 from agent.kernel import addresses, cgroups, cpu, mounts, process
 from agent.kernel.process import Process
 from agent.runtime.target import Target
-from chrek.errors import (
-    IoUringError,
-    NotWrappedError,
-    OutsideTreeError,
-    TerminalError,
-    TracedError,
-)
+from chrek.errors import NotWrappedError, OutsideTreeError
 from chrek.ids import NamespacePID
 from chrek.manifest import Facts, MountFact, ProcessFact
 from chrek.names import CHREK_DIR, REAPER_PREFIX
@@ -28,11 +23,13 @@ _REAPER = re.compile(r"(?:/chrek|/opt/chrek)/(reaper-[0-9a-f]{16})")
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What a capture works on. tree: the reaper's, the root first."""
+    """What a capture works on. tree: the reaper's, the root first. watched: paths of watched
+    files that CRIU does not find by itself."""
 
     facts: Facts
     root: Process
     tree: list[Process]
+    watched: list[str]
 
 
 def inspect(target: Target, bundle: Bundle, sources: list[SourceRoot]) -> Inspected:
@@ -41,8 +38,10 @@ def inspect(target: Target, bundle: Bundle, sources: list[SourceRoot]) -> Inspec
     root = _reaper(target, everything)
     tree = process.descendants(everything, root.host_pid)
     tree.sort(key=lambda found: found.pid != root.pid)
-    _refuse(target, everything, tree)
-    return Inspected(_facts(target, bundle, sources, root, tree), root, tree)
+    _outside(target, everything, tree)
+    refusals.refuse(target, tree)
+    watched = watches.paths(target, tree)
+    return Inspected(_facts(target, bundle, sources, root, tree), root, tree, watched)
 
 
 def unchanged(before: Inspected, target: Target) -> None:
@@ -72,25 +71,6 @@ def _reaper_name(found: Process) -> str | None:
     return matched[1] if matched else None
 
 
-def _refuse(target: Target, everything: list[Process], tree: list[Process]) -> None:
-    _outside(target, everything, tree)
-    for found in tree:
-        who = f"{found.name} (PID {found.pid}) in {target.name}"
-        if found.tracer:
-            raise TracedError(f"{who} is traced by process {found.tracer}", hint="End the debugger")
-        if found.terminal:
-            raise TerminalError(
-                f"{who} has a terminal",
-                hint="One of its own (script, tmux) cannot be captured either",
-            )
-        for where in process.descriptor_targets(found.host_pid).values():
-            if "[io_uring]" in where:
-                raise IoUringError(
-                    f"{who} uses io_uring, which CRIU cannot dump",
-                    hint="Switch it off in the program, or block it by seccomp",
-                )
-
-
 def _outside(target: Target, everything: list[Process], tree: list[Process]) -> None:
     """CRIU would lose what is neither in the tree nor PID 1; a process that somebody outside the
     container put there (an exec) has a parent outside and is not the app's."""
@@ -105,7 +85,8 @@ def _outside(target: Target, everything: list[Process], tree: list[Process]) -> 
         names = ", ".join(f"{found.name} (PID {found.pid})" for found in lost)
         raise OutsideTreeError(
             f"processes of {target.name} are outside the tree that can be dumped: {names}",
-            hint="They were started by an exec or by something other than the command",
+            hint="They were started by an exec, or are orphans of a tree that was restored: those "
+            "cannot be captured a second time",
         )
 
 

@@ -149,11 +149,18 @@ def _serve(channel: socket.socket, request: wire.Request, descriptors: list[int]
     with _Step("check the container"):
         paths = namespaces.checked_cgroups(pidfd, request["container"])
         join = cgroups.open_procs(paths) if restoring else []
+    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with _Step("enter the container"):
         namespaces.enter(pidfd, join)
     if request["task"] == "clean":
         namespaces.detach_bundle()
         return {"event": "ended", "status": 0}
+    if request["task"] == "dump":
+        with _Step("look for System V IPC"):
+            objects = namespaces.system_v(proc)
+        if objects:
+            return {"event": "refused", "message": objects}
+    os.close(proc)
     try:
         with _Step("attach CRIU"):
             tree = named.pop("bundle")

@@ -12,7 +12,7 @@ from typing import Self
 
 from agent.inside import wire
 from agent.kernel import calls
-from chrek.errors import EnterError
+from chrek.errors import ChrekError, EnterError, SystemVError
 
 _ENTRY = Path(__file__).with_name("__main__.py")
 _END_SECONDS = 20.0
@@ -75,7 +75,7 @@ class Inside:
     async def start_criu(
         self, request: wire.Request, descriptors: list[int], *, timeout_seconds: float = 20.0
     ) -> CRIUProcess:
-        """Have CRIU started inside; raises EnterError that names the step that failed.
+        """Have CRIU started inside; raises SystemVError, or EnterError with the failed step.
 
         `descriptors` stay the caller's: the message carries duplicates.
         """
@@ -125,7 +125,12 @@ class Inside:
         return message, descriptors  # type: ignore[return-value]
 
 
-def _failed(event: wire.Event) -> EnterError:
+def _failed(event: wire.Event) -> ChrekError:
+    if event["event"] == "refused":
+        return SystemVError(
+            f"its IPC namespace has System V objects: {event['message']}",
+            hint="They are of no process, and so in no image; POSIX ones (/dev/shm) are kept",
+        )
     return EnterError(f"could not {event.get('step', 'go on')}: {event.get('message', event)}")
 
 

@@ -1,7 +1,8 @@
 """What the agent and its inside process say to each other over one SEQPACKET socket.
 
 A message is one JSON object with the descriptors it speaks of beside it. The agent asks once;
-the answers are events: `criu` (with CRIU's RPC socket), then `ended`; or `failed`.
+the answers are events: `criu` (with CRIU's RPC socket), then `ended`; or `failed`; or `refused`,
+when the IPC namespace has what CRIU would lose.
 """
 
 import array
@@ -39,7 +40,7 @@ class Request(TypedDict):
 class Event(TypedDict, total=False):
     """What the inside process tells. `numbers` maps descriptor names to CRIU's numbers."""
 
-    event: Literal["criu", "ended", "failed"]
+    event: Literal["criu", "ended", "failed", "refused"]
     numbers: dict[str, int]
     pid: int
     status: int

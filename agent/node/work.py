@@ -15,6 +15,7 @@ from agent.act.pods import Pods
 from agent.act.report.checkpoints import CheckpointWriter
 from agent.act.report.reporter import Reporter
 from agent.criu import bundle
+from agent.cuda.podresources.kubelet import device_ids
 from agent.engine import operations
 from agent.engine.means import Means
 from agent.kernel import locks
@@ -66,7 +67,7 @@ async def _once(asked: Flags, status: Status, metrics: Metrics) -> None:
         async with _alone(settings, status):
             for record in await operations.tidy(settings):
                 event(_log, logging.WARNING, "cleaned up", kind=record.kind, container=record.name)
-            means = Means(bundle.find(), settings, keyring)
+            means = Means(bundle.find(), settings, keyring, device_ids=device_ids)
             reporter = Reporter(api, asked.node_name)
             try:
                 await _watch(_World(asked, api, cri, means, metrics, reporter), status)

@@ -27,8 +27,11 @@ REPLACED_BECAUSE: Final = frozenset(
 )  # fmt: skip
 """Reasons of a cold start that condemn what is stored: it is made anew in the same place."""
 ANOTHER_BECAUSE: Final = frozenset(
-    (errors.ArchitectureError.reason, errors.CPUFeaturesError.reason, "GPUDiffers", "DriverDiffers")
-)
+    (
+        errors.ArchitectureError.reason, errors.CPUFeaturesError.reason,
+        "GPUProductDiffers", "DriverDiffers",
+    )
+)  # fmt: skip
 """Reasons that only the engine knows, for which another variant is made beside the stored one.
 
 Others (other mounts, CRIU that fails) would give the same again: every pod that starts would

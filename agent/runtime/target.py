@@ -13,12 +13,21 @@ from chrek.runspec import RunSpec
 
 
 @dataclass(frozen=True, slots=True)
+class PodName:
+    """A container as a cluster knows it."""
+
+    namespace: str
+    name: str
+    container: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A running container.
 
     name: what people call it. container: the runtime's id, which its cgroup path must contain.
     init: its PID 1 (chrek-init) seen from the host, started at init_ticks (clock ticks since
-    boot). spec: on one machine, what it runs.
+    boot). spec: on one machine, what it runs. pod: in a cluster, whose container it is.
     """
 
     name: str
@@ -26,6 +35,7 @@ class Target:
     init: HostPID
     init_ticks: int
     spec: RunSpec | None = None
+    pod: PodName | None = None
 
     @property
     def root(self) -> Path:

@@ -33,8 +33,17 @@ class Installation:
 
     def pods(self, component: str) -> list[Any]:
         """Those of a component that are not being deleted."""
-        found = self.cluster.get(self.namespace, "pods", "-l", _selector(component))["items"]
+        found = self._pods(component)
         return [each for each in found if "deletionTimestamp" not in each["metadata"]]
+
+    def wait_until_gone(self, component: str) -> None:
+        """Until no pod of a component is there any more: one that ends may still work."""
+        what = f"no {component} any more"
+        self.cluster.wait(what, lambda: not self._pods(component), seconds=90)
+
+    def _pods(self, component: str) -> list[Any]:
+        found = self.cluster.get(self.namespace, "pods", "-l", _selector(component))
+        return list(found["items"])
 
     def log(self, component: str = "webhook") -> str:
         """What all pods of a component said."""

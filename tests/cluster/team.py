@@ -39,9 +39,7 @@ class Team:
 
     def pods(self, app: str = "web") -> list[str]:
         """Names of an app's pods that are not being deleted, oldest first."""
-        found = self.get("pods", "-l", f"app={app}")["items"]
-        alive = [each["metadata"] for each in found if "deletionTimestamp" not in each["metadata"]]
-        return [each["name"] for each in sorted(alive, key=lambda each: each["creationTimestamp"])]
+        return [each["metadata"]["name"] for each in self._pods(app)]
 
     def replaced(self, app: str = "web") -> str:
         """Delete the only pod of an app, and wait until the next is Ready; its name."""
@@ -97,11 +95,20 @@ class Team:
         """Wait until an app has so many pods and all are Ready; their names, oldest first."""
 
         def ready() -> list[str]:
-            names = self.pods(app)
-            good = len(names) == count and all(self.is_ready(name) for name in names)
-            return names if good else []
+            found = self._pods(app)
+            good = len(found) == count and all(_has(pod, "Ready") for pod in found)
+            return [pod["metadata"]["name"] for pod in found] if good else []
 
         return self.wait(f"{count} pods of {app} to be Ready", ready, seconds)
+
+    def wait_for_all_restored(self, pods: list[str], app: str = "web", seconds: float = 30) -> None:
+        """As wait_for_restored, of many at once and by their conditions only."""
+
+        def restored() -> bool:
+            found = {pod["metadata"]["name"]: pod for pod in self._pods(app)}
+            return all(_has(found[name], CONDITION) for name in pods)
+
+        self.wait("all of them to be restored", restored, seconds)
 
     def wait_for_reason(self, pod: str, restored: bool, reason: str, seconds: float = 30) -> None:
         """Wait until a pod says how it started: condition, event, and so `kubectl describe`."""
@@ -132,8 +139,7 @@ class Team:
     def is_ready(self, pod: str) -> bool:
         """Whether a pod is there and Ready."""
         done = self.kubectl("get", "pod", pod, "-o", "json", code=None)
-        conditions = done.json["status"].get("conditions", []) if done.code == 0 else []
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+        return done.code == 0 and _has(done.json, "Ready")
 
     def checkpoint(self, pod: str) -> Any:
         """The Checkpoint that a pod is the source or a placeholder of; {} if there is none."""
@@ -174,11 +180,21 @@ class Team:
         told = self.cluster.explain(self.namespace)
         return "\n".join([told, checkpoints, "the agent:", *said[-150:]])
 
+    def _pods(self, app: str) -> list[Any]:
+        found = self.get("pods", "-l", f"app={app}")["items"]
+        alive = [each for each in found if "deletionTimestamp" not in each["metadata"]]
+        return sorted(alive, key=lambda each: str(each["metadata"]["creationTimestamp"]))
+
     def _events(self, pod: str) -> list[Any]:
         uid = self.get("pod", pod)["metadata"]["uid"]
         chosen = f"involvedObject.uid={uid}"
         found = self.get("events", "--field-selector", chosen, "--sort-by=.lastTimestamp")["items"]
         return [each for each in found if each["source"].get("component") == "chrek-agent"]
+
+
+def _has(pod: Any, condition: str) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(each["type"] == condition and each["status"] == "True" for each in conditions)
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def without_agent(team: Team) -> Iterator[None]:
         team.cluster.kubectl(*words, "-p", json.dumps(change))
 
     choose({"chrek-test/node": "none-such"})
-    team.wait("the agent to be gone", lambda: not team.chrek.pods("agent"))
+    team.chrek.wait_until_gone("agent")
     yield
     choose(selector)
     team.wait("an agent", lambda: team.chrek.pods("agent"))
@@ -148,7 +148,7 @@ def test_without_a_webhook_new_pods_are_plain_and_restored_ones_are_restored_aga
     team.wait_for_restored(name)
     webhook = ["-n", team.chrek.namespace, "scale", f"deployment/{team.chrek.webhook}"]
     team.cluster.kubectl(*webhook, "--replicas=0")
-    team.wait("the webhook to be gone", lambda: not team.chrek.pods("webhook"))
+    team.chrek.wait_until_gone("webhook")
     team.kubectl("scale", "deployment/web", "--replicas=2")
     plain = next(each for each in team.wait_for_pods(2) if each != name)
     assert "chrek.io/role" not in team.get("pod", plain)["metadata"]["labels"]

@@ -13,7 +13,6 @@ from .layout import PROGRAMS
 from .podspecs import deployment, model, pod
 from .team import Team, at_work
 
-
 GRACE_SECONDS = 60
 
 

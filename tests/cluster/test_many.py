@@ -65,9 +65,8 @@ def test_twenty_at_once_are_restored_and_the_agents_memory_stays_flat(
             team.kubectl("scale", "deployment/web", f"--replicas={1 + MANY}")
             names = team.wait_for_pods(1 + MANY, seconds=240)
             most = at_once()
-        for name in names[1:]:
-            team.wait_for_restored(name)
-            assert team.ask(name)["token"] == token
+        team.wait_for_all_restored(names[1:])
+        assert {team.ask(name)["token"] for name in names} == {token}
         assert most <= AT_ONCE
         memory.append(agent_mib(team))
         team.kubectl("scale", "deployment/web", "--replicas=1")

@@ -1,7 +1,7 @@
 """A helper whose driver is not there: it works on processes of programs/pretender.c.
 
-Run as `python -m tests.cuda.pretending FD`, as the real one is. What it shall do wrong is in the file
-that PRETENDING names: JSON, call -> "hang", "die" or the name of a CUresult.
+Run as `python -m tests.cuda.pretending FD`, as the real one is. What it shall do wrong is in the
+file that PRETENDING names: JSON, call -> "hang", "die" or the name of a CUresult.
 """
 
 import ctypes
@@ -33,10 +33,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def thread_of(pid: int) -> int:
     """The restore thread; raises as the driver would."""
-    for name in os.listdir(f"/proc/{pid}/task"):
-        comm = Path(f"/proc/{pid}/task/{name}/comm").read_text().strip()
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        comm = (task / "comm").read_text().strip()
         if len(comm) >= 6 and all(each in "0123456789abcdef" for each in comm):
-            return int(name)
+            return int(task.name)
     raise RuntimeError("CUDA_ERROR_NOT_INITIALIZED")
 
 
@@ -74,13 +74,14 @@ def inventory() -> Inventory:
     """Two GPUs; what PRETENDING says of them in "inventory" takes the place of a member."""
     said = _wrongs().get("inventory", {})
     users = [Usage(int(pid), used) for pid, used in said.pop("processes", {}).items()]
-    first = {"product": "Pretended", "memory_bytes": 80 << 30, "free_bytes": 80 << 30}
+    first: dict[str, Any] = {"mig": False, "vgpu": False, "product": "Pretended"}
+    first |= {"memory_bytes": 80 << 30, "free_bytes": 80 << 30}
     driver = said.pop("driver", "580.0")
     return Inventory(
         driver=driver,
         cuda=13000,
         gpus=[
-            GPU(uuid=uuid, minor=n, mig=False, vgpu=False, processes=users, **(first | said))
+            GPU(uuid=uuid, minor=n, processes=[] if n else users, **(first | said))
             for n, uuid in enumerate(UUIDS)
         ],
     )

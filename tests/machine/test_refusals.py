@@ -144,7 +144,7 @@ def test_a_full_disk_fails_the_capture_and_the_source_serves_on(chrek: Chrek) ->
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "full", claim], check=True)
     try:
         said = chrek("checkpoint", "source", "--as", "warm", code=1).err
-        assert "StorageFailed" in said
+        assert "StorageFull" in said
         assert chrek.get("source")["token"] == token
         assert [path for path in claim.rglob("*") if path.is_file()] == []
     finally:

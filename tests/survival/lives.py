@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +12,9 @@ from typing import Any
 
 from agent.engine.capture import Capture, capture
 from agent.engine.restore import Choices, restore
+from agent.init import words
 from agent.kernel import process
+from agent.runtime.runc.containers import Container
 from agent.runtime.target import Target
 from agent.store.checkpoints import Stored
 from chrek.cli import machine as machines
@@ -39,14 +40,19 @@ class Life:
         return self.target.name
 
     @property
+    def _described(self) -> Container:
+        return self.machine.containers.describe(self.name)
+
+    @property
     def address(self) -> str:
-        address = self.machine.containers.describe(self.name).address
+        address = self._described.address
         assert address is not None
         return address
 
     @property
     def log(self) -> str:
-        return self.machine.containers.places(self.name).log.read_text(errors="replace")
+        log = self.machine.containers.places(self.name).log
+        return log.read_text(errors="replace") if log.exists() else ""
 
     @property
     def processes(self) -> list[process.Process]:
@@ -56,7 +62,12 @@ class Life:
 
     @property
     def running(self) -> bool:
-        return self.machine.containers.describe(self.name).state == "running"
+        return self._described.state == "running"
+
+    def exit_status(self) -> int | None:
+        """How it ended, once it has."""
+        wait_for(lambda: self._described.state == "exited", f"{self.name} to end")
+        return self._described.status
 
     def path(self, inner: str) -> Path:
         """A path of the container as this machine sees it."""
@@ -98,9 +109,7 @@ class Lives:
         """A container of `command` that has said that it is ready. A command that begins with the
         name of a program of this directory is run by Python."""
         life = self.placeholder(name, *command, **spec)
-        # As the agent says it: chrek-init's own patience is not waited for.
-        (self.machine.containers.places(name).chrek_dir / "fifo").exists()
-        asyncio.run(_cold(life.target))
+        asyncio.run(words.cold(life.target, "a test"))
         life.says("ready")
         return life
 
@@ -117,7 +126,7 @@ class Lives:
 
     def capture(self, life: Life) -> Stored:
         """A checkpoint with the name of the container."""
-        asked = Capture(life.target, checkpoint_id(life.name))
+        asked = Capture(life.target, checkpoint_id(life.name), replace=True)
         machine = self.machine
         return asyncio.run(capture(asked, store=machine.store, means=machine.means()))
 
@@ -154,12 +163,6 @@ class Lives:
         self.stop(*(container.name for container in self.machine.containers.list()))
 
 
-async def _cold(target: Target) -> None:
-    from agent.init import words
-
-    await words.cold(target, "a test")
-
-
 @contextmanager
 def opened() -> Iterator[Lives]:
     """Afterwards nothing of it is left on the machine."""
@@ -175,4 +178,3 @@ def opened() -> Iterator[Lives]:
     assert not left
     assert not mounted
     wait_for(lambda: not processes_of(root), "the test's processes to end")
-    assert not root.exists() or not os.listdir(root)

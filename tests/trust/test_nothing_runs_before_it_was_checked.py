@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,7 @@ def test_what_exceeds_once_it_is_there_never_runs(
     assert {token: marks(out)[token] for token in before} == before
 
 
-def test_what_is_damaged_never_runs(
-    place: Place, out: Path, marked: tuple[Path, RunSpec]
-) -> None:
+def test_what_is_damaged_never_runs(place: Place, out: Path, marked: tuple[Path, RunSpec]) -> None:
     path, spec = marked
     before = marks(out)
     pages = max((path / "criu").glob("pages-*.img"), key=lambda page: page.stat().st_size)
@@ -101,14 +99,10 @@ def test_what_is_not_yet_checked_does_not_run_when_the_restore_is_interrupted(
 def interrupt(*_: Any) -> None:
     """In a thread: the main thread gets a Ctrl-C, as a person would give."""
     os.kill(os.getpid(), signal.SIGINT)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    Path("/proc/self/stat").read_text()
 
 
 def test_a_good_one_does_run(place: Place, out: Path, marked: tuple[Path, RunSpec]) -> None:
     before = marks(out)
     _, how = place.tried(*marked)
     assert isinstance(how, Restored)
-    (token,) = [token for token in before if marks(out)[token] != before[token]] or [""]
-    wait_for(lambda: any(marks(out)[t] > before[t] for t in before), "it to go on")
-    assert token in ("", *before)
+    wait_for(lambda: any(marks(out)[token] > before[token] for token in before), "it to go on")

@@ -138,6 +138,7 @@ class Helper:
             except OSError as error:
                 raise HelperError(f"the driver's helper broke off: {error}") from error
         except HelperError as error:
+            running.waiting.pop(request.number, None)
             self._discard(running, error.message)
             raise
         finally:

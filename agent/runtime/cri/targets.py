@@ -8,7 +8,7 @@ from agent.inside.namespaces import checked_cgroups
 from agent.kernel import process
 from agent.runtime.cri.errors import CRIError
 from agent.runtime.cri.model import Container, Status
-from agent.runtime.target import Target
+from agent.runtime.target import PodName, Target
 from chrek.errors import TargetGoneError
 from chrek.ids import HostPID
 
@@ -47,7 +47,13 @@ def target(status: Status) -> Target:
         os.close(descriptor)
     if ticks is None or not process.same(status.pid, ticks):
         raise TargetGoneError(f"container {told} has ended")
-    return Target(name=told, container=container.id, init=HostPID(status.pid), init_ticks=ticks)
+    return Target(
+        name=told,
+        container=container.id,
+        init=HostPID(status.pid),
+        init_ticks=ticks,
+        pod=PodName(container.namespace, container.pod_name, container.name),
+    )
 
 
 def name(container: Container) -> str:

@@ -1,7 +1,12 @@
 """A GPU program: GIB of random bytes on the GPU, a captured CUDA graph, and a thread that beats.
 
+usage: tensor.py PORT GIB [pinned] [flight]
+    pinned: some of its host memory is pinned. flight: a thread always has work in flight on a
+    stream of its own, with events recorded between.
+
 Serves HTTP: / is the sum of what is on the GPU and what a replay of the graph gives; /health needs
-no GPU; /beats is how often the thread has beaten; /busy/SECONDS keeps the GPU at work.
+no GPU; /beats is how often the thread has beaten; /busy/SECONDS keeps the GPU at work; /flight is
+what was put into flight and what arrived.
 """
 
 import json
@@ -20,7 +25,7 @@ beats = 0
 
 
 def beat() -> None:
-    global beats  # noqa: PLW0603
+    global beats
     while True:
         beats += 1
         time.sleep(0.002)
@@ -60,12 +65,40 @@ def look() -> dict[str, object]:
         return found
 
 
+class Flight:
+    def __init__(self) -> None:
+        self.arrived = torch.zeros(1, dtype=torch.int64, device=device)
+        self.sent, self.lock, self.stream = 0, threading.Lock(), torch.cuda.Stream()
+        self.events = [torch.cuda.Event() for _ in range(16)]
+
+    def fly(self) -> None:
+        number = 0
+        while True:
+            event = self.events[number % len(self.events)]
+            event.synchronize()  # of sixteen rounds ago
+            with self.lock, torch.cuda.stream(self.stream):
+                for _ in range(50):
+                    self.arrived.add_(1)
+                    self.sent += 1
+                event.record()
+            number += 1
+
+    def look(self) -> dict[str, int]:
+        with self.lock:
+            self.stream.synchronize()
+            return {"sent": self.sent, "arrived": int(self.arrived)}
+
+
 class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
     def do_GET(self) -> None:
         if self.path == "/health":
             body: object = {"ok": True, "pid": os.getpid()}
         elif self.path == "/beats":
             body = {"beats": beats}
+        elif self.path == "/flight":
+            body = flight.look()
         elif self.path.startswith("/busy/"):
             # clock cycles at some 2 GHz
             torch.cuda._sleep(int(float(self.path[6:]) * 2e9))
@@ -84,6 +117,9 @@ class Handler(BaseHTTPRequestHandler):
 
 look()
 threading.Thread(target=beat, daemon=True).start()
+flight = Flight()
+if "flight" in sys.argv:
+    threading.Thread(target=flight.fly, daemon=True).start()
 print("ready", flush=True)
 server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 server.serve_forever()

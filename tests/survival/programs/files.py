@@ -15,8 +15,8 @@ os.setxattr(f"{HOME}/plain", "user.chrek", b"\x00\xffkept")
 os.chown(f"{HOME}/plain", 1234, 5678)
 os.chmod(f"{HOME}/plain", 0o4750)
 with open(f"{HOME}/sparse", "wb") as file:
-    file.truncate(512 << 20)
-    file.seek(300 << 20)
+    file.truncate(64 << 20)
+    file.seek(40 << 20)
     file.write(b"in the middle")
 os.mkfifo(f"{HOME}/fifo")
 # What the image has: changed, deleted, renamed, hidden by a directory made anew.
@@ -27,12 +27,11 @@ os.mkdir("/opt/renamed-from")
 with open("/opt/renamed-from/file", "w") as file:
     file.write("moved along")
 os.rename("/opt/renamed-from", "/opt/renamed-to")
+open(f"{HOME}/dir/inner/inside", "w").close()
 os.rename(f"{HOME}/dir/inner", f"{HOME}/moved")
 for where in ("/tmp/in-tmpfs", "/run/in-run", "/dev/shm/in-shm"):
     with open(where, "w") as file:
         file.write(where)
-cwd_gone = f"{HOME}/cwd"
-os.mkdir(cwd_gone)
 log = open(f"{HOME}/log", "a", buffering=1)
 
 
@@ -48,7 +47,7 @@ def tell():
     log.write("asked\n")
     status = os.stat(f"{HOME}/plain")
     with open(f"{HOME}/sparse", "rb") as sparse:
-        sparse.seek(300 << 20)
+        sparse.seek(40 << 20)
         middle = sparse.read(13).decode()
     return {
         "links": [status.st_nlink, os.path.samefile(f"{HOME}/plain", f"{HOME}/dir/hard")],

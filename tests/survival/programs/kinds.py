@@ -423,14 +423,14 @@ def mapped_files():
 
     def use():
         counter[0] += 1
-        shared[10:14] = b"%4d" % counter[0]
+        shared[10:14] = f"{counter[0]:4}".encode()
         return {
             "private": private[:8].decode(),
             "untouched page": private[mmap.PAGESIZE : mmap.PAGESIZE + 2].decode(),
             "file under private": open(path("private")).read(8),
             "shared": shared[:6].decode(),
             "file under shared": open(path("shared")).read(14)[:6],
-            "goes to the file": open(path("shared")).read(14)[10:] == "%4d" % counter[0],
+            "goes to the file": open(path("shared")).read(14)[10:] == f"{counter[0]:4}",
             "unlinked": unlinked[:8].decode(),
             "only read": only_read[:2].decode(),
         }

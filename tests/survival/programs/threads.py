@@ -1,4 +1,4 @@
-"""Two hundred threads that take turns, wait for each other, and each keep something of their own."""
+"""Two hundred threads that take turns, wait for each other, and each keep something."""
 
 import os
 import queue

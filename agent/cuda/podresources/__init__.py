@@ -1,0 +1,1 @@
+"""The kubelet's word on which devices it gave to a container."""
