@@ -84,7 +84,7 @@ demo: setup ## the main job, on this machine
 .PHONY: test-tools
 test-tools:
 	@mkdir -p $(CACHE)
-	@$(call debian,/usr/bin/python3 node setpriv readelf gcc docker-registry containerd ctr,python3 nodejs util-linux binutils gcc docker-registry containerd)
+	@$(call debian,/usr/bin/python3 node setpriv readelf gcc docker-registry containerd ctr redis-server,python3 nodejs util-linux binutils gcc docker-registry containerd redis-server)
 
 .PHONY: helm
 helm: $(VENV)/.ready ## helm, kubectl and Kubernetes' schemas

@@ -10,6 +10,7 @@ from chrek.errors import UsageError
 
 TEST_SHIM = "CHREK_TEST_PRLIMIT_SHIM"
 FILES_LIMIT = "CHREK_FILES_LIMIT_MIB"
+HUGE_PAGES = "CHREK_HUGE_PAGES"
 _FILES_LIMIT_MIB = "2048"
 _SCRATCH = Path("/run/chrek/scratch")
 
@@ -21,6 +22,7 @@ class Settings:
     captured. restore_timeout_seconds: then the placeholder starts cold. first_word_seconds: so
     long chrek-init waits to hear that a restore begins. test_shim: only for
     tests on machines without CAP_SYS_RESOURCE: a library that CRIU preloads (tests/shim).
+    huge_pages: switch huge pages on for the whole node while a GPU's bytes are copied.
     """
 
     root: Path
@@ -31,6 +33,7 @@ class Settings:
     restore_timeout_seconds: float = 300.0
     first_word_seconds: float = 15.0
     test_shim: str | None = None
+    huge_pages: bool = False
 
     def new_scratch(self) -> Path:
         """A new place for one restore, not yet made."""
@@ -62,4 +65,11 @@ def from_environment(root: Path) -> Settings:
         scratch=_SCRATCH,
         files_limit_bytes=int(limit) << 20,
         test_shim=os.environ.get(TEST_SHIM) or None,
+        huge_pages=_huge_pages(os.environ.get(HUGE_PAGES, "")),
     )
+
+
+def _huge_pages(text: str) -> bool:
+    if text not in ("", "always", "leave"):
+        raise UsageError(f"{HUGE_PAGES}={text} is neither always nor leave")
+    return text == "always"

@@ -1,7 +1,7 @@
 """What every act of this node's agent works with."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -34,7 +34,9 @@ class Limits:
 
 @dataclass(slots=True)
 class Node:
-    """name: the node's. group: ends with the agent; what need not be waited for goes there."""
+    """name: the node's. group: ends with the agent; what need not be waited for goes there.
+    want_room: told of a namespace, a claim and a size for which there is no room.
+    """
 
     name: str
     memory: Memory
@@ -46,6 +48,7 @@ class Node:
     metrics: Metrics
     limits: Limits
     group: asyncio.TaskGroup
+    want_room: Callable[[str, str, int], None] = lambda *_: None
     restores: asyncio.Semaphore = field(init=False)
     captures: asyncio.Semaphore = field(init=False)
     _images: dict[str, ImageConfig] = field(default_factory=dict, init=False)

@@ -30,6 +30,7 @@ _log = logging.getLogger("chrek.pods")
 _RETRY_SECONDS: Final = 2.0
 _EXPECTED_SECONDS: Final = 120.0
 _ALREADY: Final = "AlreadyCheckpointed"
+_NO_ROOM: Final = "ClaimFull"
 
 
 class Pods:
@@ -114,7 +115,7 @@ class Pods:
 
     async def _maybe_capture(self, pod: PodView, life: Life, running: Running) -> float | None:
         node = self._node
-        if not node.memory.enabled(pod.namespace):
+        if not node.memory.enabled(pod.namespace) or node.memory.ending(pod.namespace):
             return None
         warm = warmth(pod, now(), file_there=_file_there(pod, running.target))
         if isinstance(warm, NotYet):
@@ -128,6 +129,8 @@ class Pods:
         found = node.memory.checkpoint(pod.namespace, pod.checkpoint_id)
         decided = self._attempt(pod, life, running, held_bytes, found)
         if isinstance(decided, Wait):
+            if decided.reason == _NO_ROOM:
+                node.want_room(pod.namespace, pod.claim, held_bytes)
             return decided.seconds
         if isinstance(decided, Refuse):
             if decided.reason != _ALREADY:

@@ -25,6 +25,9 @@ _SHORT_LIFE_SECONDS: Final = 30.0
 """A restored process that ends so soon was not worth its restore."""
 _BEGINS_SECONDS: Final = 15.0
 """For a moment the runtime itself is PID 1; on a busy node for a long one."""
+_MESSAGE: Final = 900
+_ALONE: Final = "StartedAlone"
+_INTERRUPTED: Final = "AgentEnded"
 _LATE_SECONDS: Final = 1.0
 """The webhook's watch may be ahead of ours by so much."""
 
@@ -46,6 +49,17 @@ class _Start:
             attempt=self.container.attempt, **more,
         )  # fmt: skip
 
+    @property
+    def mark(self) -> str:
+        """Tells in a condition which container of the pod it speaks of."""
+        return f"(container {self.container.id[:12]})"
+
+    def conclude(self, reason: str, message: str, *, restored: bool = False) -> None:
+        """What the pod's condition says from now on."""
+        self.node.reporter.condition(
+            self.pod, restored=restored, reason=reason, message=f"{message[:_MESSAGE]} {self.mark}"
+        )
+
 
 async def decide(node: Node, pod: PodView, container: Container, life: Life) -> float | None:
     """See to it that `container` does one or the other; seconds until it must be asked again."""
@@ -64,8 +78,7 @@ async def decide(node: Node, pod: PodView, container: Container, life: Life) -> 
     if state == "restoring":  # by an agent that is gone; chrek-init gives up on it
         return _ANOTHER_AGENT_SECONDS
     if state == "running":
-        life.runs(container.id, running)
-        start.say("runs already")
+        _found_running(start)
         return 0.0
     await learning.compare(node, pod, running)
     checkpoint = await _checkpoint(node, pod)
@@ -102,7 +115,6 @@ async def _checkpoint(node: Node, pod: PodView) -> CheckpointView | None:
 
 
 async def _cold(start: _Start, decision: Cold) -> None:
-    node, pod = start.node, start.pod
     start.life.cold(start.container.id, start.running)
     told = f"{decision.reason}: {decision.message}"
     try:
@@ -110,9 +122,9 @@ async def _cold(start: _Start, decision: Cold) -> None:
     except ChrekError as error:  # it starts cold by itself, only later
         event(_log, logging.WARNING, error.reason, problem=error)
     start.say("cold", reason=decision.reason)
-    node.metrics.cold(decision.reason)
-    node.reporter.event(pod, "Normal", "ColdStart", told)
-    node.reporter.condition(pod, restored=False, reason=decision.reason, message=decision.message)
+    start.node.metrics.cold(decision.reason)
+    start.node.reporter.event(start.pod, "Normal", "ColdStart", told)
+    start.conclude(decision.reason, decision.message)
 
 
 def _end(start: _Start, decision: Done) -> None:
@@ -134,11 +146,30 @@ async def _restore(start: _Start, chosen: Restore) -> None:
         message = f"not restored: {error}. {'It is ended' if is_ended else 'It starts cold'}"
         start.say(error.reason, problem=error)
         node.reporter.event(pod, "Warning", error.reason, message)
-        node.reporter.condition(pod, restored=False, reason=error.reason, message=message)
+        start.conclude(error.reason, message)
         return
+    except asyncio.CancelledError:
+        message = "not restored: the node's agent was ended meanwhile. It starts cold"
+        node.reporter.event(pod, "Warning", _INTERRUPTED, message)
+        start.conclude(_INTERRUPTED, message)
+        raise
     life.restored(container.id, start.running, asyncio.get_running_loop().time())
     message = f"restored from {pod.checkpoint_id}/{done.variant} in {done.seconds:.2f} s"
     if done.restored.ended:
         message += ", and ended at once"
     node.reporter.event(pod, "Normal", "Restored", message)
-    node.reporter.condition(pod, restored=True, reason="Restored", message=message)
+    start.conclude("Restored", message, restored=True)
+
+
+def _found_running(start: _Start) -> None:
+    """Its start was decided by an agent that is gone, or by nobody."""
+    start.life.runs(start.container.id, start.running)
+    start.say("runs already")
+    if start.mark in start.pod.restored_message:
+        return
+    message = (
+        "its command was started by chrek-init: no agent was at work on this node at that time. "
+        f"Why: kubectl logs {start.pod.name} -c {start.container.name}"
+    )
+    start.node.reporter.event(start.pod, "Warning", _ALONE, message)
+    start.conclude(_ALONE, message)

@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from agent.cuda import devices, given, hostmemory, known, limits, tree
+from agent.cuda import devices, given, hostmemory, hugepages, known, limits, tree
 from agent.cuda.errors import CUDAError, MPSError, SourceLostError
 from agent.cuda.helper.model import GPU, Inventory
 from agent.cuda.hold.held import held
@@ -73,12 +73,10 @@ async def paused(source: Source | None, target: Target, means: Means) -> AsyncIt
     if source is None:
         yield
         return
-    record = operations.recorded(means.settings, "capture", target, [], limits=source.plan)
     pause = tree.paused(means.gpu, source.processes, lock_milliseconds=LOCK_MILLISECONDS)
     try:
-        with record:
-            async with limits.raised(source.plan), pause:
-                yield
+        async with _roomy("capture", source.plan, target, means), pause:
+            yield
     except SourceLostError:
         with contextlib.suppress(TargetGoneError), target.pidfd() as init:
             signal.pidfd_send_signal(init, signal.SIGKILL)
@@ -113,9 +111,19 @@ async def roomy(placement: Placement | None, target: Target, means: Means) -> As
     if placement is None:
         yield
         return
-    with operations.recorded(means.settings, "restore", target, [], limits=placement.plan):
-        async with limits.raised(placement.plan):
-            yield
+    async with _roomy("restore", placement.plan, target, means):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _roomy(
+    kind: str, plan: Sequence[hostmemory.Raise], target: Target, means: Means
+) -> AsyncIterator[None]:
+    before = hugepages.to_be_changed(wished=means.settings.huge_pages)
+    with operations.recorded(means.settings, kind, target, [], limits=plan, huge_pages=before):
+        async with limits.raised(plan):
+            with hugepages.always(before):
+                yield
 
 
 async def resumed(placement: Placement, target: Target, root: NamespacePID, means: Means) -> None:

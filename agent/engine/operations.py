@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.cuda import hugepages
 from agent.cuda.hostmemory import Raise
 from agent.cuda.limits import put_back
 from agent.engine import entering
@@ -25,7 +26,7 @@ from chrek.ids import HostPID
 
 class Record(msgspec.Struct, frozen=True):
     """One operation. paths: directories to delete. limits: memory cgroups whose limit was raised
-    -> what it was."""
+    -> what it was. huge_pages: what the node's switch was, if it was changed."""
 
     kind: str
     name: str
@@ -34,6 +35,7 @@ class Record(msgspec.Struct, frozen=True):
     init_ticks: int
     paths: list[str]
     limits: dict[str, int] = {}
+    huge_pages: str = ""
 
 
 def _home(settings: Settings) -> Path:
@@ -46,9 +48,12 @@ def recorded(
     kind: str,
     target: Target,
     paths: list[Path],
+    *,
     limits: Sequence[Raise] = (),
+    huge_pages: str = "",
 ) -> Iterator[None]:
-    """Record that `kind` is at work on `target` and may leave `paths`, and `limits` raised."""
+    """Record that `kind` is at work on `target` and may leave `paths`, `limits` raised, and the
+    switch `huge_pages` changed."""
     home = _home(settings)
     home.mkdir(parents=True, exist_ok=True)
     record = Record(
@@ -59,6 +64,7 @@ def recorded(
         target.init_ticks,
         [str(path) for path in paths],
         {change.path: change.before_bytes for change in limits},
+        huge_pages,
     )
     path = home / f"{uuid.uuid4().hex}.json"
     with _exclusive(home):
@@ -128,6 +134,7 @@ async def _undo(record: Record) -> None:
     for path in record.paths:
         tree.remove(Path(path))
     await put_back(record.limits)
+    hugepages.put_back(record.huge_pages)
 
 
 def _records(settings: Settings) -> list[Path]:

@@ -15,7 +15,7 @@ _KINDS = (
     | calls.CLONE_NEWNS
     | calls.CLONE_NEWPID
 )
-_SYSTEM_V = {"shm": "shared memory", "sem": "semaphore sets", "msg": "message queues"}
+_SYSTEM_V = {"shm": "shared memory segment", "sem": "semaphore set", "msg": "message queue"}
 _RESTORING = b"chrek:restoring\n"
 _PROC_ATTRIBUTES = calls.MOUNT_ATTR_NOSUID | calls.MOUNT_ATTR_NODEV | calls.MOUNT_ATTR_NOEXEC
 
@@ -56,7 +56,7 @@ def system_v(proc: int) -> str:
         with open(descriptor) as file:  # noqa: PTH123 - a descriptor
             count = len(file.readlines()) - 1  # a head
         if count:
-            found.append(f"{count} {words}")
+            found.append(f"{count} {words}{'s' if count > 1 else ''}")
     return ", ".join(found)
 
 

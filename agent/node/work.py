@@ -25,6 +25,7 @@ from agent.node.status import Status
 from agent.runtime.cri import client
 from agent.runtime.cri.client import CRI
 from agent.settings import Settings, from_environment
+from agent.trust import decoded
 from agent.trust.secret import of_secret
 from agent.watch.containers import Containers
 from agent.watch.memory import Memory
@@ -67,12 +68,14 @@ async def _once(asked: Flags, status: Status, metrics: Metrics) -> None:
         async with _alone(settings, status):
             for record in await operations.tidy(settings):
                 event(_log, logging.WARNING, "cleaned up", kind=record.kind, container=record.name)
-            means = Means(bundle.find(), settings, keyring, device_ids=device_ids)
+            criu = bundle.find()
+            await asyncio.to_thread(decoded.load, criu)  # or the first restore would wait for it
             reporter = Reporter(api, asked.node_name)
-            try:
-                await _watch(_World(asked, api, cri, means, metrics, reporter), status)
-            finally:
-                await asyncio.shield(reporter.drain(_LAST_REPORTS_SECONDS))
+            async with Means(criu, settings, keyring, device_ids=device_ids) as means:
+                try:
+                    await _watch(_World(asked, api, cri, means, metrics, reporter), status)
+                finally:
+                    await asyncio.shield(reporter.drain(_LAST_REPORTS_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,7 @@ class _Parts:
                 init_image=asked.retention.init_image, release_namespace=asked.release_namespace
             ),
         )
+        node.want_room = self.collector.want_room
         self._workers = Workers(self._pods.handle, group)
 
     def _woken(self, uid: str) -> None:

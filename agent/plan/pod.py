@@ -33,6 +33,7 @@ class PodView:
     container: the chosen one, of a pod that is wrapped or to learn from; else None.
     checkpoint_id, identity: what admission recorded; of a pod to learn from, what it would.
     problem: a sentence, why `wish` is None though one was written, or why there is no id.
+    restored_message: of the condition chrek.io/Restored, as an agent left it.
     claim: the one that it mounts, else the one that it names. command_of_image: what runs is the
     image's own command. checkpoint_image: chrek-init is the image's. in_init: the claim is mounted
     in chrek's init container. first_word_seconds: so long chrek-init waits for a word. created:
@@ -55,6 +56,7 @@ class PodView:
     annotated: bool = False
     wish: Wish | None = None
     problem: str = ""
+    restored_message: str = ""
     wrapped: bool = False
     learn: bool = False
     container: str | None = None
@@ -109,6 +111,7 @@ def parse(pod: JSON, namespace_annotations: Mapping[str, str]) -> PodView:
         ready_at=ready_at,
         workload=workload(pod),
         containers=_containers(pod, listed, kept),
+        restored_message=_restored_message(pod),
         **{**own, **ours, "problem": problem or ours.get("problem", "")},
     )
 
@@ -181,6 +184,13 @@ def _untouched(
         "checkpoint_id": found if wish.checkpoint == names.AUTO else wish.checkpoint,
         "identity": found,
     }
+
+
+def _restored_message(pod: JSON) -> str:
+    for condition in entries(pod, "status", "conditions"):
+        if text(condition, "type") == names.RESTORED:
+            return text(condition, "message")
+    return ""
 
 
 def _readiness(pod: JSON) -> tuple[datetime | None, bool]:

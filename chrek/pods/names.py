@@ -45,6 +45,9 @@ IDENTITY: Final = "chrek.io/identity"
 AS_WRITTEN: Final = "chrek.io/as-written"
 """JSON of what the user had written where chrek wrote something else: image, probes."""
 
+RESTORED: Final = "chrek.io/Restored"
+"""Condition of a pod: whether its container was restored, and why not."""
+
 SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
 """Names volumes, with commas, that do not keep the autoscaler from removing a node."""
 

@@ -11,6 +11,7 @@ import pytest
 from agent.act import capturing, learning, pods, starting
 from agent.act.life import Life, Running
 from agent.act.pods import Pods
+from agent.engine import gpu
 from agent.plan.checkpoint import CheckpointView
 from agent.plan.pod import PodView
 from agent.runtime.cri.model import Container, ContainerID
@@ -32,6 +33,9 @@ class World:
     container: Container | None = MAIN
     checkpoint: CheckpointView | None = None
     enabled: bool = True
+    ending: bool = False
+    claim_bytes: int = 0
+    room: list[tuple[Any, ...]] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     acts: list[str] = field(default_factory=list)
@@ -40,9 +44,11 @@ class World:
         checkpoints = [self.checkpoint] if self.checkpoint else []
         node: Any = SimpleNamespace(
             name="node-1",
+            means=None,
             memory=SimpleNamespace(
                 pod=lambda uid: self.pod,
                 enabled=lambda namespace: self.enabled,
+                ending=lambda namespace: self.ending,
                 checkpoint=lambda namespace, name: self.checkpoint,
                 checkpoints=lambda namespace: checkpoints,
             ),
@@ -51,7 +57,8 @@ class World:
                 event=lambda pod, kind, reason, message: self.events.append((kind, reason))
             ),
             metrics=SimpleNamespace(refused=self.refused.append),
-            limits=SimpleNamespace(claim_bytes=0),
+            limits=SimpleNamespace(claim_bytes=self.claim_bytes),
+            want_room=lambda *asked: self.room.append(asked),
             later=lambda work: work.close(),
         )
         return Pods(node)
@@ -76,7 +83,11 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(starting, "decide", decide)
     monkeypatch.setattr(capturing, "capture", capture)
     monkeypatch.setattr(learning, "learn", learn)
+    async def no_gpu(*_: object) -> int:
+        return 0
+
     monkeypatch.setattr(capturing, "estimate_bytes", lambda target: 1 << 20)
+    monkeypatch.setattr(gpu, "held_bytes", no_gpu)
     monkeypatch.setattr(pods, "now", lambda: making.NOW)
     return made
 
@@ -118,7 +129,10 @@ async def test_a_pod_that_is_being_deleted_and_a_namespace_without_its_label_are
     await made.handle("uid-1")
     world.enabled = False
     await made.handle("uid-1")
+    world.enabled, world.ending = True, True
+    await made.handle("uid-1")
     assert world.pod is not None
+    world.ending = False
     world.enabled, world.pod = True, replace(world.pod, deleting=True)
     await made.handle("uid-1")
     assert world.acts == ["decide c1"]
@@ -243,3 +257,15 @@ async def test_a_command_is_learned_only_where_chrek_is_switched_on(world: World
     world.enabled = True
     await world.made().handle("uid-1")
     assert world.acts == ["learn"]
+
+
+async def test_for_a_capture_that_has_no_room_the_collector_is_asked_for_some(world: World) -> None:
+    world.claim_bytes = 2 << 20
+    world.checkpoint = making.checkpoint(
+        making.variant(sizeBytes=2 << 20, imageDigest="sha256:" + "b" * 64)
+    )
+    made = world.made()
+    for _ in range(2):
+        await made.handle("uid-1")
+    assert world.acts == ["decide c1"]
+    assert world.room == [("ml", "chrek-checkpoints", 1 << 20)]

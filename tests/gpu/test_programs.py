@@ -1,11 +1,13 @@
 """Programs that are checkpointed warm and go on where they were: same answers, nothing lost."""
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.cuda import hugepages
 from tests.gpu.conftest import GIB, PROGRAMS, PYTHON, Box, Figures, Served
 
 REQUESTS = 1000
@@ -60,14 +62,23 @@ def weights(shape: str) -> str:
     return str(place)
 
 
-def test_tensors_a_graph_and_pinned_memory(box: Box, figures: Figures) -> None:
+@pytest.mark.parametrize("huge_pages", ["leave", "always"])
+def test_tensors_a_graph_and_pinned_memory(
+    box: Box, figures: Figures, monkeypatch: pytest.MonkeyPatch, huge_pages: str
+) -> None:
+    monkeypatch.setenv("CHREK_HUGE_PAGES", huge_pages)
+    before = hugepages.chosen()
     source = box.run("source", "tensor.py", "16", "pinned")
-    there_and_back(box, figures, source, "16 GiB of random bytes", question="/", many="/health")
+    what = f"16 GiB of random bytes, huge pages {before if huge_pages == 'leave' else huge_pages}"
+    there_and_back(box, figures, source, what, question="/", many="/")
+    assert hugepages.chosen() == before
 
 
 @pytest.mark.parametrize("shape", ["0.6b", "8b", "14b"])
 def test_a_model_with_captured_graphs(box: Box, figures: Figures, shape: str) -> None:
     source = box.run("source", "model.py", weights(shape), shape)
+    if shape != "0.6b":
+        shutil.rmtree(WEIGHTS / shape)  # room for the images
     what = f"Qwen3-{shape.upper()}-shaped, CUDA graphs"
     there_and_back(box, figures, source, what, question="/generate?64", many="/step")
 

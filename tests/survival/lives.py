@@ -105,12 +105,12 @@ class Lives:
     def machine(self) -> Machine:
         return machines.open_machine(self.root)
 
-    def start(self, name: str, *command: str, **spec: Any) -> Life:
+    def start(self, name: str, *command: str, ready: str = "ready", **spec: Any) -> Life:
         """A container of `command` that has said that it is ready. A command that begins with the
         name of a program of this directory is run by Python."""
         life = self.placeholder(name, *command, **spec)
         asyncio.run(words.cold(life.target, "a test"))
-        life.says("ready")
+        life.says(ready)
         return life
 
     def placeholder(self, name: str, *command: str, **spec: Any) -> Life:

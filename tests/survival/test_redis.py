@@ -42,9 +42,10 @@ class Client:
 def source(lives: Lives) -> Life:
     if not shutil.which(REDIS):
         pytest.skip("needs Debian's redis-server")
-    return lives.placeholder(
+    return lives.start(
         "redis", REDIS, "--dir", "/var/tmp", "--appendonly", "yes", "--appendfsync", "everysec",
         "--save", "", "--protected-mode", "no", "--daemonize", "no",
+        ready="Ready to accept connections",
     )  # fmt: skip
 
 
@@ -54,7 +55,6 @@ def appended(life: Life) -> str:
 
 
 def test_redis_goes_on_with_its_data_and_its_file(lives: Lives, source: Life) -> None:
-    source.says("Ready to accept connections")
     with closing(Client(source)) as client, closing(Client(source)) as idle:
         for number in range(500):
             client("SET", f"key:{number}", f"value {number}")

@@ -8,8 +8,9 @@ from agent.act.report.wording import bounded, stamp
 from agent.plan.pod import PodView
 from chrek.kube.api import API, JSON
 from chrek.kube.errors import APIError
+from chrek.pods import names
 
-TYPE: Final = "chrek.io/Restored"
+TYPE: Final = names.RESTORED
 MESSAGE_BYTES: Final = 1024
 _NOT_FOUND: Final = 404
 _OF_ANOTHER: Final = (409, 422)

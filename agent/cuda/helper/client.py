@@ -89,7 +89,8 @@ class Helper:
         return msgspec.json.decode(answer.value, type=Inventory)
 
     async def state(self, pid: HostPID) -> State:
-        return State(await self._value("state", pid, self._deadlines.start))
+        # A call that a helper died in goes on in the process, and state waits for its end.
+        return State(await self._value("state", pid, self._deadlines.copy))
 
     async def restore_thread(self, pid: HostPID) -> int | None:
         answer = await self._ask("restore_thread", self._deadlines.start, pid=pid)

@@ -16,8 +16,13 @@ import asking
 libc = ctypes.CDLL(None, use_errno=True)
 IPC_PRIVATE, IPC_CREAT, IPC_RMID = 0, 0o1000, 0
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWNS = 0x10000000, 0x20000000, 0x40000000, 0x20000
-CLONE_VM, CLONE_VFORK = 0x100, 0x4000
 kept = []
+
+
+def needs(result):
+    """What a kernel may not have."""
+    if result < 0:
+        print("unable:", os.strerror(ctypes.get_errno()), flush=True)
 
 
 def sysv_memory():
@@ -61,25 +66,21 @@ def raw():
     kept.append(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
 
 
-def alg():
-    made = socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)
-    made.bind(("hash", "sha256"))
-    kept.append(made)
+def other_socket(*kind):
+    try:
+        kept.append(socket.socket(*kind))
+    except OSError as error:
+        print("unable:", error, flush=True)
 
 
 def vsock():
-    kept.append(socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM))
+    other_socket(socket.AF_VSOCK, socket.SOCK_STREAM)
 
 
 def mptcp():
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
-    made.bind(("0.0.0.0", 7000))
-    made.listen()
-    kept.append(made)
-
-
-def sctp():
-    kept.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132))
+    other_socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+    kept[0].bind(("0.0.0.0", 7000))
+    kept[0].listen()
 
 
 def terminal():
@@ -92,8 +93,7 @@ def terminal():
 def nested():
     child = os.fork()
     if child == 0:
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWPID):
-            print("cannot", os.strerror(ctypes.get_errno()), flush=True)
+        needs(libc.unshare(CLONE_NEWUSER | CLONE_NEWPID))
         os.fork()
         while True:
             time.sleep(1)
@@ -102,8 +102,7 @@ def nested():
 def network():
     child = os.fork()
     if child == 0:
-        if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET):
-            print("cannot", os.strerror(ctypes.get_errno()), flush=True)
+        needs(libc.unshare(CLONE_NEWUSER | CLONE_NEWNET))
         while True:
             time.sleep(1)
 
@@ -111,16 +110,9 @@ def network():
 def user():
     child = os.fork()
     if child == 0:
-        if libc.unshare(CLONE_NEWUSER):
-            print("cannot", os.strerror(ctypes.get_errno()), flush=True)
+        needs(libc.unshare(CLONE_NEWUSER))
         while True:
             time.sleep(1)
-
-
-def vfork():
-    """The child lives in its parent's memory and neither execs nor ends: the parent stands still,
-    and no signal wakes it."""
-    os.execv("/programs/vforks", ["vforks"])
 
 
 def sealed():
@@ -138,37 +130,17 @@ def watched_and_gone():
     kept.append(held)
 
 
-def bpf():
-    attributes = struct.pack("IIIII", 1, 4, 4, 1, 0) + bytes(100)
-    print(libc.syscall(321, 0, attributes, 72), flush=True)
-
-
-def perf():
-    attributes = struct.pack("IIQQQQ", 1, 128, 0, 0, 0, 0) + bytes(100)
-    print(libc.syscall(298, attributes, 0, -1, -1, 0), ctypes.get_errno(), flush=True)
-
-
 def userfaultfd():
-    print(libc.syscall(323, 1), ctypes.get_errno(), flush=True)
-
-
-def netlink_unread():
-    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
-    made.send(struct.pack("IHHII", 17, 18, 0x301, 1, 0) + b"\0")
-    kept.append(made)
-
-
-def fanotify():
-    print(libc.fanotify_init(0, 0), ctypes.get_errno(), flush=True)
+    needs(libc.syscall(323, 1))
 
 
 def landlock():
     attributes = struct.pack("Q", 1)
-    print(libc.syscall(444, attributes, 8, 0), ctypes.get_errno(), flush=True)
+    needs(libc.syscall(444, attributes, 8, 0))
 
 
 def secret_memory():
-    print(libc.syscall(447, 0), ctypes.get_errno(), flush=True)
+    needs(libc.syscall(447, 0))
 
 
 def nothing():
