@@ -12,6 +12,11 @@ _CURES = (
     (re.compile(r"bad size|File .* has bad"), "a file differs from the one at the capture"),
     (re.compile(r"build-id"), "a program or library differs from the one at the capture"),
     (re.compile(r"io_uring"), "CRIU cannot dump io_uring"),
+    (
+        re.compile(r"External socket is used"),
+        "a Unix socket is connected to a process outside of the container",
+    ),
+    (re.compile(r"The socket has data to read"), "a netlink socket has messages that wait"),
     (re.compile(r"Can't get rlimit"), "CAP_SYS_RESOURCE is missing on this machine"),
     (re.compile(r"Can't get 1:16 opt"), "this kernel needs CRIU 4.2 or newer"),
 )

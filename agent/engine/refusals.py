@@ -29,6 +29,10 @@ _UNKNOWN_DESCRIPTORS: Final = (
     *("[userfaultfd]", "[landlock-ruleset]", "[perf_event]", "[fscontext]", "[fanotify-perm]"),
     *("seccomp notify", "kvm-vm", "kvm-vcpu"),
 )
+# Which no checkpoint may have (agent/trust/opened.py).
+_NAMESPACE_FILES: Final = tuple(
+    f"{kind}:[" for kind in ("mnt", "net", "ipc", "uts", "user", "cgroup", "pid", "time")
+)
 # As the kernel names them (struct proto); CRIU finds all others missing, with the source frozen.
 _PROTOCOLS: Final = frozenset(
     {
@@ -127,6 +131,8 @@ def _descriptor(who: str, pid: HostPID, number: int, where: str, known: set[int]
         kind = where.removeprefix("anon_inode:")
         if kind in _UNKNOWN_DESCRIPTORS:
             raise DescriptorError(f"{who} has a descriptor of kind {kind}, which CRIU cannot dump")
+    elif where.startswith(_NAMESPACE_FILES):
+        raise DescriptorError(f"{who} holds a namespace open ({where}), which is not restored")
     elif where.startswith("socket:"):
         _socket(who, pid, number)
     elif where.startswith("/") and not where.startswith(_WITHOUT_MOUNT):

@@ -13,7 +13,7 @@ from typing import Literal
 
 from agent.criu import log, rpc
 from agent.criu.rpc import CRIUFailedError
-from agent.engine import entering, gpu, operations, stdio
+from agent.engine import entering, gpu, operations, orphans, stdio
 from agent.engine.compare import compare
 from agent.engine.means import Means
 from agent.engine.prepared import Prepared, prepare
@@ -202,7 +202,12 @@ async def _run_criu(
 ) -> NamespacePID:
     """stopped: leave every task stopped, so that it does not run before its GPU is back."""
 
+    bundle, root = work.means.bundle, NamespacePID(manifest.facts.root_pid)
+    has_orphans = orphans.has_any(bundle, prepared.passed.images)
+
     async def notified(point: str) -> None:
+        if point == orphans.POINT and has_orphans:
+            await asyncio.to_thread(orphans.keep, work.target, root)
         if point == "pre-resume":
             threads, container = prepared.passed.threads, prepared.container
             try:
@@ -210,12 +215,11 @@ async def _run_criu(
                     await prepared.verified
                     await asyncio.to_thread(running.check, work.target, threads, container)
                 with phase("adopt"):
-                    words.expect(work.target, NamespacePID(manifest.facts.root_pid))
+                    words.expect(work.target, root)
             except BaseException:
                 running.end(work.target, threads)  # a no CRIU only logs, and lets the tree go
                 raise
 
-    bundle = work.means.bundle
     with criu.rpc:
         chosen = rpc.options(
             bundle,

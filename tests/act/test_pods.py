@@ -83,6 +83,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(starting, "decide", decide)
     monkeypatch.setattr(capturing, "capture", capture)
     monkeypatch.setattr(learning, "learn", learn)
+
     async def no_gpu(*_: object) -> int:
         return 0
 

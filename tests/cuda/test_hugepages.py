@@ -29,10 +29,17 @@ def test_always_needs_no_change_and_never_has_its_reason(switch: Path, text: str
 
 def test_it_is_put_back_after_the_block_and_after_an_error(switch: Path) -> None:
     before = hugepages.to_be_changed(wished=True, switch=switch)
-    with pytest.raises(KeyError), hugepages.always(before, switch):
-        assert switch.read_text() == "always"
-        switch.write_text("[always] madvise never")  # as the kernel shows it
-        raise KeyError
+    seen = []
+
+    def work() -> None:
+        with hugepages.always(before, switch):
+            seen.append(switch.read_text())
+            switch.write_text("[always] madvise never")  # as the kernel shows it
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+    assert seen == ["always"]
     assert switch.read_text() == "madvise"
 
 

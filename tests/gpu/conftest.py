@@ -4,7 +4,7 @@ import contextlib
 import http.client
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -136,8 +136,9 @@ class Box:
             words += ["--env", variable] if variable in os.environ else []
         words += ["--volume", f"{PROGRAMS}:{PROGRAMS}:ro", *options]
         began = time.monotonic()
-        python = subprocess.run(["which", PYTHON], capture_output=True, text=True, check=True)
-        self(*words, "--", python.stdout.strip(), str(PROGRAMS / program), str(port), *arguments)
+        python = shutil.which(PYTHON)
+        assert python is not None
+        self(*words, "--", python, str(PROGRAMS / program), str(port), *arguments)
         made = Served(self, name, port, 0.0)
         made.wait()
         made.cold_seconds = time.monotonic() - began
@@ -254,8 +255,3 @@ def knocking(port: int) -> Iterator[list[float]]:
     finally:
         over.set()
         thread.join(70)
-
-
-def logged_phases(text: str) -> list[tuple[str, str]]:
-    """(time of day, phase) of every phase that ended, from a command's -v output."""
-    return re.findall(r"^(\d\d:\d\d:\d\d) .* phase phase=(\S+) ", text, re.MULTILINE)

@@ -1,5 +1,6 @@
 """What goes wrong on a real GPU: a clear reason, and nothing harmed."""
 
+import contextlib
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.cuda import limits
+from agent.kernel import process
 from tests.gpu.conftest import GIB, PYTHON, Box, Done, Figures, Served
 
 
@@ -22,10 +24,12 @@ def refused(done: Done, reason: str) -> None:
 
 def helper_of(command: subprocess.Popen[str]) -> int | None:
     """The driver's helper that a `chrek` command has started."""
-    children = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
-    for child in children:
-        if b"agent.cuda.helper" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return int(child)
+    for pid in process.all_pids():
+        with contextlib.suppress(OSError):
+            if process.read(pid).parent == command.pid:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"agent.cuda.helper" in words:
+                    return int(pid)
     return None
 
 

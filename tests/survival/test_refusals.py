@@ -18,6 +18,7 @@ REFUSED = {
     "userfaultfd": ("DescriptorNotKept", "userfaultfd"),
     "landlock": ("DescriptorNotKept", "landlock"),
     "secret_memory": ("DescriptorNotKept", "secretmem"),
+    "namespace_file": ("DescriptorNotKept", "net:["),
     "traced": ("Traced", "is traced by process"),
     "vsock": ("SocketNotKept", "VSOCK"),
     "mptcp": ("SocketNotKept", "multipathtcp=0"),

@@ -8,14 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.cuda.podresources import podresources_pb2 as messages
-from agent.runtime.cri import sockets
 from agent.runtime.cri.calls import Connection
 from agent.runtime.cri.errors import CRIError
 from agent.runtime.target import PodName
 from chrek.logs import event
 
-SOCKET = Path("/var/lib/kubelet/pod-resources/kubelet.sock")
-"""On the host, unless the kubelet has another root directory."""
+MOUNTED = Path("/host/pod-resources/kubelet.sock")
+"""As the chart mounts it, wherever the kubelet has its directory."""
 
 _log = logging.getLogger("chrek.cuda")
 _SECONDS = 5.0
@@ -23,17 +22,16 @@ _NVIDIA = "nvidia.com/"
 _DRA_DRIVER = "gpu.nvidia.com"
 
 
-async def device_ids(pod: PodName, socket: Path = SOCKET) -> list[str] | None:
+async def device_ids(pod: PodName, socket: Path = MOUNTED) -> list[str] | None:
     """The ids of NVIDIA's devices that the container was given: GPUs' UUIDs from the device
     plugin, names such as `gpu-0` (0: of /dev/nvidia0) from the DRA driver.
 
     None: nobody tells, or none of NVIDIA's. Ids of other drivers are left out.
     """
-    place = sockets.seen(socket)
-    if not place.is_socket():
+    if not socket.is_socket():  # noqa: ASYNC240 - of this node
         return None
     try:
-        async with Connection(socket, place) as connection:
+        async with Connection(socket, socket) as connection:
             answer = await connection.send(
                 "/v1.PodResourcesLister/List",
                 messages.ListPodResourcesRequest(),

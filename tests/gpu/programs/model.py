@@ -224,6 +224,7 @@ def main() -> None:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 1 << 16  # one packet an answer
 
         def do_GET(self) -> None:
             content = json.dumps(engine.answer(self.path)).encode()

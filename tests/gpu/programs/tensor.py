@@ -91,6 +91,7 @@ class Flight:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # one packet an answer
 
     def do_GET(self) -> None:
         if self.path == "/health":
