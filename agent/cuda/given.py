@@ -10,6 +10,7 @@ from agent.cuda.errors import GPUsUnknownError
 from agent.cuda.helper.model import GPU, Inventory
 from chrek.ids import HostPID
 
+_DEV = "/dev"
 _MAJOR = 195  # fixed; https://www.kernel.org/doc/Documentation/admin-guide/devices.txt
 _UUID = re.compile(r"GPU-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBERED = re.compile(r"gpu-(\d{1,3})")
@@ -33,7 +34,7 @@ def by_ids(inventory: Inventory, ids: Iterable[str]) -> list[GPU]:
 
 def seen(inventory: Inventory, init: HostPID) -> list[GPU]:
     """GPUs whose device nodes the container of `init` has; raises GPUsUnknownError."""
-    minors = _minors(Path(f"/proc/{init}/root/dev"))
+    minors = _minors(Path(f"/proc/{init}/root{_DEV}"))
     found = [gpu for gpu in inventory.gpus if gpu.minor in minors]
     if not found:
         raise GPUsUnknownError(

@@ -1,10 +1,11 @@
-"""Room in host memory for what is on the GPUs: pure, numbers in, a plan out.
+"""Room in host memory for what is on the GPUs: numbers in, a plan out.
 
 During a capture and a restore those bytes are in the process, so they are charged to its container
 and pod. Past a limit the kernel kills: what does not fit is refused, or the limits are raised.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agent.cuda.errors import HostMemoryError
@@ -40,6 +41,23 @@ class Raise:
     path: str
     before_bytes: int
     to_bytes: int
+
+
+@dataclass
+class Promised:
+    """What operations under way may still take of the node's memory: until they have taken it,
+    the kernel calls it available. That they have counts twice meanwhile, which is safe."""
+
+    total_bytes: int = 0
+
+    @contextmanager
+    def promise(self, size_bytes: int) -> Iterator[None]:
+        """Keep others from counting on `size_bytes` in the block."""
+        self.total_bytes += size_bytes
+        try:
+            yield
+        finally:
+            self.total_bytes -= size_bytes
 
 
 def plan(

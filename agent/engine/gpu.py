@@ -3,8 +3,7 @@ look at /proc."""
 
 import asyncio
 import contextlib
-import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 
 from agent.cuda import devices, given, hostmemory, hugepages, known, limits, tree
@@ -13,10 +12,11 @@ from agent.cuda.helper.model import GPU, Inventory
 from agent.cuda.hold.held import held
 from agent.engine import operations
 from agent.engine.means import Means
+from agent.engine.operations import Changes
 from agent.kernel import process
 from agent.kernel.process import Process
 from agent.runtime.target import Target
-from chrek.errors import ChrekError, TargetGoneError
+from chrek.errors import ChrekError
 from chrek.ids import HostPID, NamespacePID
 from chrek.manifest import GPUDevice, GPUFacts, GPUProcess, Manifest
 
@@ -25,18 +25,17 @@ LOCK_MILLISECONDS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a source has on GPUs. processes: those with a CUDA context. plan: limits to raise."""
+    """What a source has on GPUs. processes: those with a CUDA context."""
 
     facts: GPUFacts
     processes: list[HostPID]
-    plan: tuple[hostmemory.Raise, ...]
 
 
 async def inspect(target: Target, found: Sequence[Process], means: Means) -> Source | None:
     """What `found`, the tree of `target`, has on GPUs; None: nothing. Raises a RefusedError for
     what cannot be checkpointed."""
     loaded = [each for each in found if known.may_use_cuda(each.host_pid)]
-    if not loaded:
+    if not loaded or not known.driver_version():
         return None
     users = [each for each in loaded if await means.gpu.restore_thread(each.host_pid) is not None]
     if not users:
@@ -47,8 +46,8 @@ async def inspect(target: Target, found: Sequence[Process], means: Means) -> Sou
     devices.refuse_divided(gpus)
     _refuse_shared(target, users, inventory)
     facts = _facts(users, gpus, inventory)
-    plan = await asyncio.to_thread(_plan, target, facts)
-    return Source(facts, [each.host_pid for each in users], plan)
+    await asyncio.to_thread(_plan, target, facts, means)  # refused now rather than later
+    return Source(facts, [each.host_pid for each in users])
 
 
 async def held_bytes(target: Target, means: Means) -> int:
@@ -75,52 +74,70 @@ async def paused(source: Source | None, target: Target, means: Means) -> AsyncIt
         return
     pause = tree.paused(means.gpu, source.processes, lock_milliseconds=LOCK_MILLISECONDS)
     try:
-        async with _roomy("capture", source.plan, target, means), pause:
+        async with _roomy("capture", source.facts, target, means, source.processes), pause:
             yield
     except SourceLostError:
-        with contextlib.suppress(TargetGoneError), target.pidfd() as init:
-            signal.pidfd_send_signal(init, signal.SIGKILL)
+        target.kill()
         raise
 
 
-async def fit(manifest: Manifest, target: Target, means: Means) -> "Placement | None":
-    """Where the checkpoint's GPU state goes; raises an IncompatibleError."""
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """facts: of the source. devices: old GPU -> new."""
+
+    facts: GPUFacts
+    devices: devices.DeviceMap
+
+
+@contextlib.contextmanager
+def placing(
+    manifest: Manifest, target: Target, means: Means
+) -> "Iterator[asyncio.Task[Placement | None]]":
+    """Find out where the checkpoint's GPU state goes, beside what comes next: asking the driver
+    takes a moment. The task raises an IncompatibleError."""
+    task = asyncio.create_task(_placement(manifest, target, means))
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        yield task
+    finally:
+        task.cancel()
+
+
+async def _placement(manifest: Manifest, target: Target, means: Means) -> Placement | None:
     if manifest.gpu is None:
         return None
     await means.gpu.warm()
     inventory = await means.gpu.inventory()
     known.refuse_driver(inventory.driver)
     here = await _given(inventory, target, means)
-    placed = devices.fitting(manifest.gpu, here, inventory.driver)
-    plan = await asyncio.to_thread(_plan, target, manifest.gpu)
-    return Placement(manifest.gpu, placed, plan)
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """facts: of the source. devices: old GPU -> new. plan: limits to raise."""
-
-    facts: GPUFacts
-    devices: devices.DeviceMap
-    plan: tuple[hostmemory.Raise, ...]
+    return Placement(manifest.gpu, devices.fitting(manifest.gpu, here, inventory.driver))
 
 
 @contextlib.asynccontextmanager
 async def roomy(placement: Placement | None, target: Target, means: Means) -> AsyncIterator[None]:
-    """Room in host memory for the bytes that CRIU brings and the GPUs take, in the block."""
+    """Room in host memory for the bytes that CRIU brings and the GPUs take, in the block; raises
+    HostMemoryError."""
     if placement is None:
         yield
         return
-    async with _roomy("restore", placement.plan, target, means):
+    async with _roomy("restore", placement.facts, target, means):
         yield
 
 
 @contextlib.asynccontextmanager
 async def _roomy(
-    kind: str, plan: Sequence[hostmemory.Raise], target: Target, means: Means
+    kind: str, facts: GPUFacts, target: Target, means: Means, processes: Sequence[HostPID] = ()
 ) -> AsyncIterator[None]:
-    before = hugepages.to_be_changed(wished=means.settings.huge_pages)
-    with operations.recorded(means.settings, kind, target, [], limits=plan, huge_pages=before):
+    with contextlib.ExitStack() as stack:
+        plan = await asyncio.to_thread(_plan, target, facts, means)
+        stack.enter_context(means.promised.promise(_bytes(facts)))
+        before = hugepages.to_be_changed(wished=means.settings.huge_pages)
+        changes = Changes(
+            limits={change.path: change.before_bytes for change in plan},
+            huge_pages=before,
+            paused={pid: process.start_ticks(pid) or 0 for pid in processes},
+        )
+        stack.enter_context(operations.recorded(means.settings, kind, target, [], changes))
         async with limits.raised(plan):
             with hugepages.always(before):
                 yield
@@ -182,6 +199,10 @@ def _facts(users: Sequence[Process], gpus: Sequence[GPU], inventory: Inventory) 
     )
 
 
-def _plan(target: Target, facts: GPUFacts) -> tuple[hostmemory.Raise, ...]:
-    needed = sum(each.bytes for each in facts.processes)
-    return hostmemory.plan(target.name, needed, limits.levels(target), limits.node_bytes())
+def _bytes(facts: GPUFacts) -> int:
+    return sum(each.bytes for each in facts.processes)
+
+
+def _plan(target: Target, facts: GPUFacts, means: Means) -> tuple[hostmemory.Raise, ...]:
+    left_bytes = limits.node_bytes() - means.promised.total_bytes
+    return hostmemory.plan(target.name, _bytes(facts), limits.levels(target), left_bytes)

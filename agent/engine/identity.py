@@ -15,9 +15,11 @@ def _hash(value: object) -> str:
 
 def of_spec(spec: RunSpec) -> CheckpointID:
     """The id of what one machine runs; the network does not matter, nor do limits."""
+    gpus = {"gpus": spec.gpus} if spec.gpus else {}
     return CheckpointID(
         _hash(
-            {
+            gpus
+            | {
                 "argv": spec.argv,
                 "env": spec.env,
                 "cwd": spec.cwd,

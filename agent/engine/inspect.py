@@ -85,8 +85,7 @@ def _outside(target: Target, everything: list[Process], tree: list[Process]) -> 
         names = ", ".join(f"{found.name} (PID {found.pid})" for found in lost)
         raise OutsideTreeError(
             f"processes of {target.name} are outside the tree that can be dumped: {names}",
-            hint="They were started by an exec, or are orphans of a tree that was restored: those "
-            "cannot be captured a second time",
+            hint="They were started by an exec or by something other than the command",
         )
 
 

@@ -6,6 +6,7 @@ from typing import Self
 
 from agent.criu.bundle import Bundle
 from agent.cuda.helper.client import Helper
+from agent.cuda.hostmemory import Promised
 from agent.runtime.target import PodName
 from agent.settings import Settings
 from agent.trust.keys import Keyring
@@ -22,13 +23,14 @@ class Means:
     """CRIU, the settings, the keys that checkpoints are signed and checked with, and what asks
     the GPU's driver: that runs only while a program with a GPU is worked on, and as `async with`
     block these means see it end. device_ids: in a cluster, who tells which devices a container
-    was given (agent.cuda.podresources)."""
+    was given (agent.cuda.podresources). promised: host memory that operations under way take."""
 
     bundle: Bundle
     settings: Settings
     keys: Keyring
     gpu: Helper = field(default_factory=Helper)
     device_ids: DeviceIDs = _nobody_tells
+    promised: Promised = field(default_factory=Promised)
 
     async def __aenter__(self) -> Self:
         return self

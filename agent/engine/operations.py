@@ -7,26 +7,36 @@ is gone: whoever starts next undoes it.
 import fcntl
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from agent.cuda import hugepages
-from agent.cuda.hostmemory import Raise
+from agent.cuda import tree as cuda
+from agent.cuda.helper.client import Helper
 from agent.cuda.limits import put_back
 from agent.engine import entering
-from agent.kernel import locks, tree
+from agent.kernel import locks, process, tree
 from agent.runtime.target import Target
 from agent.settings import Settings
 from chrek.errors import BusyError, ChrekError
 from chrek.ids import HostPID
 
 
+class Changes(msgspec.Struct, frozen=True):
+    """What an operation on a GPU's program changes for a while. limits: memory cgroups whose limit
+    is raised -> what it was. huge_pages: what the node's switch was, if that is changed. paused:
+    host PIDs whose GPU state may be in host memory -> when they started (ticks)."""
+
+    limits: dict[str, int] = {}
+    huge_pages: str = ""
+    paused: dict[int, int] = {}
+
+
 class Record(msgspec.Struct, frozen=True):
-    """One operation. paths: directories to delete. limits: memory cgroups whose limit was raised
-    -> what it was. huge_pages: what the node's switch was, if it was changed."""
+    """One operation. paths: directories to delete."""
 
     kind: str
     name: str
@@ -34,8 +44,10 @@ class Record(msgspec.Struct, frozen=True):
     init: int
     init_ticks: int
     paths: list[str]
-    limits: dict[str, int] = {}
-    huge_pages: str = ""
+    changes: Changes = Changes()
+
+
+_NONE = Changes()
 
 
 def _home(settings: Settings) -> Path:
@@ -48,12 +60,9 @@ def recorded(
     kind: str,
     target: Target,
     paths: list[Path],
-    *,
-    limits: Sequence[Raise] = (),
-    huge_pages: str = "",
+    changes: Changes = _NONE,
 ) -> Iterator[None]:
-    """Record that `kind` is at work on `target` and may leave `paths`, `limits` raised, and the
-    switch `huge_pages` changed."""
+    """Record that `kind` is at work on `target` and may leave `paths`, and `changes` in force."""
     home = _home(settings)
     home.mkdir(parents=True, exist_ok=True)
     record = Record(
@@ -63,8 +72,7 @@ def recorded(
         target.init,
         target.init_ticks,
         [str(path) for path in paths],
-        {change.path: change.before_bytes for change in limits},
-        huge_pages,
+        changes,
     )
     path = home / f"{uuid.uuid4().hex}.json"
     with _exclusive(home):
@@ -110,8 +118,9 @@ def staging_in_use(settings: Settings) -> set[Path]:
     return {Path(path) for record in records if record for path in record.paths}
 
 
-async def tidy(settings: Settings) -> list[Record]:
-    """Undo what killed operations left; which they were."""
+async def tidy(settings: Settings, gpu: Helper | None = None) -> list[Record]:
+    """Undo what killed operations left; which they were. gpu: who asks the driver; one is made if
+    it takes one."""
     home = _home(settings)
     if not home.is_dir():
         return []
@@ -119,13 +128,13 @@ async def tidy(settings: Settings) -> list[Record]:
         dead = [path for path in _records(settings) if not locks.held(path)]
         records = [record for path in dead if (record := _read(path)) is not None]
     for record in records:
-        await _undo(record)
+        await _undo(record, gpu or Helper())
     for path in dead:
         path.unlink(missing_ok=True)
     return records
 
 
-async def _undo(record: Record) -> None:
+async def _undo(record: Record, gpu: Helper) -> None:
     target = Target(record.name, record.container, HostPID(record.init), record.init_ticks)
     if target.alive():
         # The container may end at any moment, and then nothing is left in it.
@@ -133,8 +142,21 @@ async def _undo(record: Record) -> None:
             await entering.clean(target)
     for path in record.paths:
         tree.remove(Path(path))
-    await put_back(record.limits)
-    hugepages.put_back(record.huge_pages)
+    await _undo_changes(record.changes, target, gpu)
+
+
+async def _undo_changes(changes: Changes, target: Target, gpu: Helper) -> None:
+    hugepages.put_back(changes.huge_pages)
+    left = [HostPID(pid) for pid, ticks in changes.paused.items() if process.same(pid, ticks)]
+    if left:
+        # CRIU may still be at work in there: the driver's calls wait until it lets the tasks go.
+        try:
+            await cuda.brought_back(gpu, left)
+        except ChrekError:
+            target.kill()
+        finally:
+            await gpu.close()
+    await put_back(changes.limits)
 
 
 def _records(settings: Settings) -> list[Path]:

@@ -1,15 +1,17 @@
-"""Orphans of a restored tree stay in the tree: its root is made their reaper before they are made.
+"""Orphans of a restored tree stay in the tree: its root is their reaper before they are made.
 
 CRIU makes a process whose session's leader is not its parent through a helper that ends at once.
 Whose child it is then, the kernel decides when the helper ends; but CRIU makes the root a child
-subreaper at the very end, so it would be PID 1's, and no second capture could take it. At CRIU's
-`setup-namespaces` point the root waits, alone, and can be made to call prctl(2) itself.
+subreaper at the very end, so it would be PID 1's, and no second capture could take it. So CRIU is
+traced until it forks the root, and that made to call prctl(2) before all else.
 """
 
+import asyncio
 import ctypes
 import os
 import platform
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,22 +22,26 @@ from agent.criu.bundle import Bundle, messages
 from agent.cuda.hold import ptrace
 from agent.kernel import process
 from agent.runtime.target import Target
+from chrek.errors import ChrekError
 from chrek.ids import NamespacePID
 
-POINT: Final = "setup-namespaces"
+POINT: Final = "pre-restore"
+"""Where CRIU waits for an answer before it forks."""
 _SYSCALL: Final = 24
-_GETREGSET, _SETREGSET, _SETOPTIONS = 0x4204, 0x4205, 0x4200
-_O_TRACESYSGOOD: Final = 1
+_GETREGSET, _SETREGSET, _GETEVENTMSG = 0x4204, 0x4205, 0x4201
+# PTRACE_O_TRACESYSGOOD, _TRACEFORK, _TRACEVFORK, _TRACECLONE
+_OPTIONS: Final = 1 | 2 | 4 | 8
+_MADE: Final = (1, 2, 3)
+"""PTRACE_EVENT_FORK, _VFORK, _CLONE: a child is there, and stands."""
 _NT_PRSTATUS: Final = 1
 _SYS_PRCTL: Final = 157
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _INSTRUCTION: Final = b"\x0f\x05"
-_RESTARTS: Final = range(-516, -511)
-"""-ERESTART_RESTARTBLOCK to -ERESTARTSYS: the call is to be made again."""
 _ALL_SIGNALS: Final = (1 << 64) - 1
 _NONE: Final = (1 << 64) - 1
 _STOPS: Final = 50
-_MOMENT_SECONDS: Final = 0.001
+_MOMENT_SECONDS: Final = 0.0005
+_PATIENCE_SECONDS: Final = 5.0
 
 
 class _Registers(ctypes.Structure):
@@ -65,62 +71,101 @@ def has_any(bundle: Bundle, images: Mapping[str, bytes]) -> bool:
     )
 
 
-def keep(target: Target, root: NamespacePID) -> None:
-    """Make `root`, that CRIU has just made in `target`, a child subreaper. Where that does not work
-    orphans become PID 1's children: they run as well."""
-    if platform.machine() != "x86_64":
-        return
-    found = process.in_pid_namespace(target.init)
-    task = next((each.host_pid for each in found if each.pid == root), None)
-    if task is None:
-        return
-    try:
-        ptrace.call(ptrace.SEIZE, task, 0, _O_TRACESYSGOOD)
-    except OSError:
-        return
-    try:
-        _stop_in_call(task)
-        mask = ptrace.swap_signal_mask(task, _ALL_SIGNALS)
+class Keeper:
+    """Makes the root that CRIU is about to fork a child subreaper. Where that does not work orphans
+    become PID 1's children: they run as well."""
+
+    def __init__(self, target: Target, criu: NamespacePID, root: NamespacePID) -> None:
+        self._target, self._criu, self._root = target, criu, root
+        self._began, self._stop = threading.Event(), threading.Event()
+        self._work: asyncio.Future[None] | None = None
+
+    async def begin(self) -> None:
+        """From here on CRIU forks under our eyes."""
+        if platform.machine() == "x86_64":
+            # All of it in one thread: a tracer is a thread.
+            self._work = asyncio.ensure_future(asyncio.to_thread(self._keep))
+            await asyncio.to_thread(self._began.wait, _PATIENCE_SECONDS)
+
+    async def end(self) -> None:
+        """Let go, if it was not done yet."""
+        self._stop.set()
+        if self._work is not None:
+            await asyncio.gather(self._work, return_exceptions=True)
+
+    def _keep(self) -> None:
         try:
-            _have_call(task)
+            found = process.in_pid_namespace(self._target.init)
+            criu = next(each.host_pid for each in found if each.pid == self._criu)
+            ptrace.call(ptrace.SEIZE, criu, 0, _OPTIONS)
+            self._began.set()
+            _traced(criu, self._root, self._stop)
+        except (OSError, StopIteration, ChrekError):
+            return  # it has ended, or may not be traced
         finally:
-            ptrace.swap_signal_mask(task, mask)
-    except OSError:
-        return
+            self._began.set()
+
+
+def _traced(criu: int, root: NamespacePID, stop: threading.Event) -> None:
+    """Follow CRIU until it has forked the root; then, or when told to stop, let it go."""
+    try:
+        while not stop.is_set():
+            found, status = os.waitpid(criu, ptrace.WALL | os.WNOHANG)
+            if not found:
+                time.sleep(_MOMENT_SECONDS)
+                continue
+            if not os.WIFSTOPPED(status):
+                return
+            event = status >> 16
+            if event in _MADE and _is_root(child := _message(criu), root):
+                _have_call(child)
+                _detach(child)
+                return
+            # What else stops it are signals of its own, and it shall have them.
+            ptrace.call(ptrace.CONT, criu, 0, 0 if event else os.WSTOPSIG(status))
+        ptrace.call(ptrace.INTERRUPT, criu)
+        os.waitpid(criu, ptrace.WALL)
     finally:
-        with suppress(OSError):  # it ended, and so does the restore
-            ptrace.call(ptrace.DETACH, task)
+        _detach(criu)
 
 
-def _stop_in_call(task: int) -> None:
-    """It tells CRIU that it waits a moment before it does."""
-    for _ in range(_STOPS):
-        ptrace.call(ptrace.INTERRUPT, task)
-        _next_stop(task)
-        found = _registers(task)
-        if found.orig_rax != _NONE and _bytes(task, found.rip - 2) == _INSTRUCTION:
-            return
-        ptrace.call(ptrace.CONT, task)
-        time.sleep(_MOMENT_SECONDS)
-    raise OSError("it does not wait")
+def _is_root(child: int, root: NamespacePID) -> bool:
+    """Wait for the stop that a traced child begins with; let it go if it is another."""
+    _next_stop(child)
+    if process.read(child).pid == root:
+        return True
+    _detach(child)
+    return False
+
+
+def _message(task: int) -> int:
+    """The PID of the child that its last event tells of."""
+    found = ctypes.c_ulong()
+    ptrace.call(_GETEVENTMSG, task, 0, ctypes.addressof(found))
+    return found.value
+
+
+def _detach(task: int) -> None:
+    with suppress(OSError):  # it ended, and so does the restore
+        ptrace.call(ptrace.DETACH, task)
 
 
 def _have_call(task: int) -> None:
-    """It waits in a system call: the instruction before its next one makes another."""
+    """It stands behind the system call that made it: that instruction makes another one."""
     before = _registers(task)
+    if _bytes(task, before.rip - len(_INSTRUCTION)) != _INSTRUCTION:
+        return
     call = _Registers.from_buffer_copy(before)
-    call.rip, call.rax, call.orig_rax = before.rip - 2, _SYS_PRCTL, _NONE
+    call.rip, call.rax, call.orig_rax = before.rip - len(_INSTRUCTION), _SYS_PRCTL, _NONE
     call.rdi, call.rsi, call.rdx, call.r10, call.r8 = _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0
-    after = _Registers.from_buffer_copy(before)
-    after.orig_rax = _NONE
-    if ctypes.c_int64(before.rax).value in _RESTARTS:
-        after.rip, after.rax = before.rip - 2, before.orig_rax
+    mask = ptrace.swap_signal_mask(task, _ALL_SIGNALS)
     _set_registers(task, call)
     try:
         for _ in ("entry", "exit"):
             _to_syscall(task)
     finally:
-        _set_registers(task, after)
+        _set_registers(task, before)
+        ptrace.swap_signal_mask(task, mask)
 
 
 def _to_syscall(task: int) -> None:

@@ -126,7 +126,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             checkpoints.belongs(manifest, work.choices.namespace)
             await words.reachable(target)
             await asyncio.to_thread(compare, manifest, target)
-            placement = await gpu.fit(manifest, target, work.means)
+            placing = stack.enter_context(gpu.placing(manifest, target, work.means))
             await stack.enter_async_context(words.restoring(target))
         with phase("verify"):
             stack.callback(tree.remove, work.scratch)
@@ -134,7 +134,9 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             prepared = await stack.enter_async_context(
                 prepare(manifest, directory, work.scratch, work.means.bundle, target)
             )
-        await stack.enter_async_context(gpu.roomy(placement, target, work.means))
+        with phase("compare"):
+            placement = await placing
+            await stack.enter_async_context(gpu.roomy(placement, target, work.means))
         with phase("enter"):
             streams = stack.enter_context(stdio.inherited(manifest.facts.stdio, target))
             criu = await _enter(work, inside, manifest, prepared, streams)
@@ -203,11 +205,12 @@ async def _run_criu(
     """stopped: leave every task stopped, so that it does not run before its GPU is back."""
 
     bundle, root = work.means.bundle, NamespacePID(manifest.facts.root_pid)
+    keeper = orphans.Keeper(work.target, NamespacePID(criu.pid), root)
     has_orphans = orphans.has_any(bundle, prepared.passed.images)
 
     async def notified(point: str) -> None:
         if point == orphans.POINT and has_orphans:
-            await asyncio.to_thread(orphans.keep, work.target, root)
+            await keeper.begin()
         if point == "pre-resume":
             threads, container = prepared.passed.threads, prepared.container
             try:
@@ -235,6 +238,8 @@ async def _run_criu(
                 return NamespacePID(await rpc.restore(bundle, criu.rpc, chosen, notified))
         except CRIUFailedError as error:
             raise _explained(error, work) from error
+        finally:
+            await keeper.end()
 
 
 def _explained(error: CRIUFailedError, work: _Work) -> RestoreError:

@@ -11,9 +11,10 @@ from typing import Literal
 import msgspec
 
 from agent.criu import bundle
+from agent.cuda import known
 from agent.init import binary
 from agent.machine import diag
-from chrek.errors import MachineError
+from chrek.errors import ChrekError, MachineError
 
 Verdict = Literal["yes", "no", "note"]
 _OLDEST_KERNEL = (5, 12)
@@ -185,9 +186,11 @@ def _huge_pages() -> Answer:
 
 
 def _gpu() -> Answer:
-    try:
-        text = Path("/proc/driver/nvidia/version").read_text()
-    except FileNotFoundError:
+    version = known.driver_version()
+    if not version:
         return Answer("GPU driver", "note", "no NVIDIA driver: programs without a GPU only")
-    found = re.search(r"Kernel Module\s+(?:for \S+\s+)?(\d[\d.]*)", text)
-    return Answer("GPU driver", "yes", found[1] if found else text.partition("\n")[0])
+    try:
+        known.refuse_driver(version)
+    except ChrekError as error:
+        return Answer("GPU driver", "note", error.message, error.hint)
+    return Answer("GPU driver", "yes", version)

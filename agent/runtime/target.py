@@ -1,8 +1,9 @@
 """What the engine needs to know of a container, whatever runtime made it."""
 
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,3 +60,8 @@ class Target:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def kill(self) -> None:
+        """End the container: whoever started it is to start it again."""
+        with suppress(TargetGoneError, ProcessLookupError), self.pidfd() as descriptor:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)

@@ -201,6 +201,7 @@ async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
         ("machine", f"{facts.architecture}, {facts.cpu_model}, kernel {facts.kernel}"),
         ("made with", f"CRIU {facts.criu}, {facts.chrek_init}"),
         ("user", f"{facts.uid}:{facts.gid}"),
+        *_on_gpus(found),
         ("addresses", ", ".join(fact.address for fact in facts.addresses) or "-"),
         ("frozen for", f"{found.frozen_seconds:.3f} s"),
         ("phases", output.phases(found.phases)),
@@ -220,6 +221,14 @@ async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
     total = output.size(found.size_bytes)
     print(f"{len(found.files)} files, {total}")
     return 0
+
+
+def _on_gpus(found: Manifest) -> list[tuple[str, str]]:
+    if found.gpu is None:
+        return []
+    used = output.size(sum(process.bytes for process in found.gpu.processes))
+    products = ", ".join(sorted(device.product for device in found.gpu.devices))
+    return [("GPUs", f"{products}; {used} in use; driver {found.gpu.driver}")]
 
 
 async def verify(machine: Machine, asked: argparse.Namespace) -> int:

@@ -71,14 +71,16 @@ def host_paths(*values: Values) -> dict[str, tuple[str, Object]]:
 
 
 @SETS
-def test_the_agent_is_root_on_its_node_and_reaches_three_directories(values: Values) -> None:
+def test_the_agent_is_root_on_its_node_and_reaches_few_directories(values: Values) -> None:
     spec = pod(render(values), "agent")["spec"]
     (container,) = spec["containers"]
     assert spec["hostPID"] is True
     assert container["securityContext"]["privileged"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert not spec.get("hostNetwork")
-    assert host_paths(values) == {
+    reached = host_paths(values)
+    reached.pop("/opt/nvidia/lib64", None)  # where the values name it
+    assert reached == {
         "/run": (
             "Directory",
             {
@@ -93,6 +95,10 @@ def test_the_agent_is_root_on_its_node_and_reaches_three_directories(values: Val
         ),
         "/var/lib/kubelet/seccomp": (
             "DirectoryOrCreate", {"name": "seccomp", "mountPath": "/host/seccomp"},
+        ),
+        "/var/lib/kubelet/pod-resources": (
+            "DirectoryOrCreate",
+            {"name": "pod-resources", "mountPath": "/host/pod-resources", "readOnly": True},
         ),
     }  # fmt: skip
 
@@ -121,10 +127,13 @@ def test_a_node_that_needs_more_gets_it() -> None:
     (container,) = spec["containers"]
     assert spec["runtimeClassName"] == "nvidia"
     assert [each["name"] for each in container["env"]] == [
-        "NODE_NAME", "CHREK_CRIU_BUNDLE", "HOST",
+        "NODE_NAME", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "LD_LIBRARY_PATH",
+        "CHREK_CRIU_BUNDLE", "HOST",
     ]  # fmt: skip
     assert {"name": "bundle", "mountPath": "/bundle"} in container["volumeMounts"]
     assert {"name": "bundle", "hostPath": {"path": "/opt/bundle"}} in spec["volumes"]
+    libraries = {"path": "/opt/nvidia/lib64", "type": "DirectoryOrCreate"}
+    assert {"name": "driver-libraries", "hostPath": libraries} in spec["volumes"]
 
 
 @pytest.mark.parametrize(("value", "written"), [("25%", "25%"), (1, 1), ("100%", "100%")])

@@ -56,6 +56,7 @@ VALUE_SETS: dict[str, Values] = {
             "agent": {
                 "criSocket": "/var/snap/microk8s/common/run/containerd.sock",
                 "runtimeClassName": "nvidia",
+                "driverLibraries": "/opt/nvidia/lib64",
                 "maxUnavailable": 1,
                 "restores": 4,
                 "captures": 2,

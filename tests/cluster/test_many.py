@@ -14,6 +14,7 @@ from .client import Cluster
 from .podspecs import deployment, model, pod
 from .team import Team, at_work
 
+SOURCES = 6
 MANY = 20
 AT_ONCE = 2
 GROWTH_MIB = 16
@@ -52,6 +53,15 @@ def most_at_once(team: Team) -> Iterator[Callable[[], int]]:
     yield lambda: max(seen)
     ended.set()
     looking.join()
+
+
+def test_of_sources_that_are_warm_at_once_one_is_captured(team: Team) -> None:
+    team.create(deployment("alike", SOURCES, pod("x", model("--message", "alike", mebibytes=5))))
+    names = team.wait_for_pods(SOURCES, "alike")
+    team.wait_for_checkpoint(names[0])
+    captured = [name for name in names if "Checkpointed" in team.events(name)]
+    assert len(captured) == 1
+    team.kubectl("delete", "deployment", "alike")
 
 
 def test_twenty_at_once_are_restored_and_the_agents_memory_stays_flat(

@@ -12,20 +12,21 @@ import pytest
 import pytest_asyncio
 
 from agent.criu.bundle import find
-from agent.cuda import limits
+from agent.cuda import known, limits
 from agent.cuda.errors import HostMemoryError
 from agent.cuda.helper.client import Deadlines, Helper
 from agent.cuda.hostmemory import Raise
 from agent.engine import operations
 from agent.engine.capture import Capture, capture
 from agent.engine.means import Means
+from agent.engine.operations import Changes
 from agent.engine.restore import Choices, Restored, restore
 from agent.kernel import process
 from agent.runtime.target import Target
 from agent.store.checkpoints import Stored
 from chrek.cli.machine import Machine, open_machine
 from chrek.errors import ChrekError
-from chrek.ids import CheckpointID
+from chrek.ids import CheckpointID, HostPID
 from tests.machine.conftest import Chrek, _remove_shim, chrek, shim, wait_for
 
 __all__ = ["_remove_shim", "chrek", "shim"]
@@ -77,9 +78,20 @@ class Places:
         return await restore(target, stored.path, means=self.means, choices=choices)
 
 
+@pytest.fixture(autouse=True)
+def _driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel module seems to be there."""
+    version = tmp_path / "version"
+    version.write_text("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.0  Release\n")
+    monkeypatch.setattr(known, "_VERSION", version)
+
+
 @pytest_asyncio.fixture
 async def places(
-    chrek: Chrek, pretender: Path, shim: str | None, command: tuple[str, ...]
+    chrek: Chrek,
+    pretender: Path,
+    shim: str | None,
+    command: tuple[str, ...],
 ) -> AsyncIterator[Places]:
     machine = open_machine(chrek.root)
     settings = dataclasses.replace(machine.settings, test_shim=shim)
@@ -222,22 +234,67 @@ async def test_what_the_node_has_no_room_for_is_refused(
 async def test_limits_that_a_killed_agent_left_raised_are_put_back(places: Places) -> None:
     target = await places.source(0, "--memory", "128m")
     change = Raise(str(Path(limits.levels(target)[-1].path)), 128 << 20, 256 << 20)
-    settings = places.machine.settings
-    with operations.recorded(settings, "capture", target, [], limits=[change]):
-        async with limits.raised([change]):
-            assert limit_of(target) == 256 << 20
-            (record,) = (settings.root / "operations").glob("*.json")
-            content = record.read_bytes()
-        assert limit_of(target) == 128 << 20
-    Path(change.path, limits_file(change.path)).write_text(str(change.to_bytes))
-    record.write_bytes(content)
+    async with limits.raised([change]):
+        assert limit_of(target) == 256 << 20
+    assert limit_of(target) == 128 << 20
+    file = next(Path(change.path).glob("memory.[ml][ai][xm]*"))  # memory.max, memory.limit_...
+    file.write_text(str(change.to_bytes))
 
-    await operations.tidy(settings)
+    await killed(places, target, Changes(limits={change.path: change.before_bytes}))
 
     assert limit_of(target) == 128 << 20
 
 
-def limits_file(path: str) -> str:
-    return next(
-        name for name in ("memory.max", "memory.limit_in_bytes") if Path(path, name).exists()
-    )
+async def killed(places: Places, target: Target, changes: Changes) -> None:
+    """What the next process does after one that was killed in a capture."""
+    settings = places.machine.settings
+    with operations.recorded(settings, "capture", target, [], changes):
+        (record,) = (settings.root / "operations").glob("*.json")
+        content = record.read_bytes()
+    record.write_bytes(content)
+    await operations.tidy(settings, places.means.gpu)
+    assert not record.exists()
+
+
+async def test_a_source_whose_agent_was_killed_gets_its_gpu_back(places: Places) -> None:
+    target = await places.source()
+    pid = HostPID(user_of(target))
+    await places.means.gpu.lock(pid, 1000)
+    await places.means.gpu.checkpoint(pid)
+    await places.says("source", "checkpointed")
+
+    await killed(places, target, Changes(paused={pid: process.start_ticks(pid) or 0}))
+
+    await places.says("source", "running")
+
+
+async def test_one_that_cannot_get_it_back_is_ended(
+    places: Places, wrongs: Callable[..., None]
+) -> None:
+    target = await places.source()
+    pid = HostPID(user_of(target))
+    await places.means.gpu.lock(pid, 1000)
+    wrongs(unlock="CUDA_ERROR_UNKNOWN")
+
+    await killed(places, target, Changes(paused={pid: process.start_ticks(pid) or 0}))
+
+    assert await asyncio.to_thread(places.chrek.exit_status, "source") == 137
+
+
+async def test_another_process_with_its_number_is_left_alone(places: Places) -> None:
+    target = await places.source()
+    pid = HostPID(user_of(target))
+    await places.means.gpu.lock(pid, 1000)
+
+    await killed(places, target, Changes(paused={pid: 1}))
+
+    await places.says("source", "locked")
+
+
+async def test_without_a_driver_a_program_that_loads_cuda_is_like_any_other(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known, "_VERSION", Path("/nonexistent"))
+    stored = await places.capture(await places.source())
+    assert stored.manifest.gpu is None
+    assert places.means.gpu.pid is None

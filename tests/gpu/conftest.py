@@ -108,7 +108,7 @@ class Box:
     containers: Containers
     out: Path
     served: list[str] = field(default_factory=list)
-    ports: Iterator[int] = field(default_factory=lambda: iter(range(9200, 9400)))
+    ports: Iterator[int] = field(default_factory=lambda: iter(range(9200, 9400, 2)))
 
     def __call__(self, *words: str, code: int | None = 0, seconds: float = 400.0) -> Done:
         began = time.monotonic()

@@ -19,7 +19,13 @@ from tests.gpu.conftest import GIB, PYTHON, Box, Done, Figures, Served
 
 def refused(done: Done, reason: str) -> None:
     assert done.code != 0
-    assert reason in done.err, done.err
+    assert reason in done.out + done.err, done.out + done.err
+
+
+def said(done: Done) -> str:
+    """What a person read last."""
+    lines = (done.out + done.err).strip().splitlines()
+    return next((line for line in reversed(lines) if " phase " not in line), "")[-300:]
 
 
 def helper_of(command: subprocess.Popen[str]) -> int | None:
@@ -44,9 +50,9 @@ def killed_in(box: Box, phase: str, *words: str) -> Done:
         cwd="/",
     )
     assert command.stderr
-    said = ""
+    errors = ""
     for line in command.stderr:
-        said += line
+        errors += line
         if re.search(rf"phase={phase} ", line):
             time.sleep(0.5)
             helper = helper_of(command)
@@ -54,7 +60,7 @@ def killed_in(box: Box, phase: str, *words: str) -> Done:
             os.kill(helper, signal.SIGKILL)
             break
     out, rest = command.communicate(timeout=300)
-    return Done(command.returncode, out, said + rest, 0.0)
+    return Done(command.returncode, out, errors + rest, 0.0)
 
 
 def test_a_memory_cgroup_that_is_too_small_is_raised_meanwhile(box: Box, figures: Figures) -> None:
@@ -78,7 +84,7 @@ def test_too_little_host_memory_is_refused_with_the_numbers(box: Box, figures: F
         done = box("checkpoint", source.name, "--as", "warm", code=None)
     refused(done, "of host memory")
     assert source.get() == before
-    figures.note("too little host memory", said=done.err.strip().splitlines()[-1][-200:])
+    figures.note("too little host memory", said=said(done))
 
 
 def filled(*, leave_bytes: int) -> "Filled":
@@ -93,9 +99,9 @@ class Filled:
 
     def __enter__(self) -> None:
         program = (
-            "import sys\n"
-            "n = int(sys.argv[1]); held = []\n"
-            "while n > 0: held.append(b'x' * min(n, 1 << 30)); n -= 1 << 30\n"
+            "import mmap, sys\n"
+            "held = mmap.mmap(-1, int(sys.argv[1]), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+            "held.madvise(mmap.MADV_HUGEPAGE); held.madvise(23)\n"  # MADV_POPULATE_WRITE
             "print('full', flush=True); sys.stdin.read()\n"
         )
         self._process = subprocess.Popen(
@@ -129,7 +135,7 @@ def test_a_target_gpu_that_is_too_full_means_a_cold_start_at_once(
         hog.kill()
         hog.communicate()
     refused(done, "GiB free, the source had")
-    figures.note("target GPU too full", said=done.err.strip().splitlines()[-1][-200:],
+    figures.note("target GPU too full", said=said(done),
                  seconds=done.seconds)  # fmt: skip
     copy, _ = box.restore("warm", source, "copy")
     assert copy.get()
@@ -160,7 +166,7 @@ def test_a_gpu_that_stays_busy_is_left_alone(box: Box, figures: Figures) -> None
     busy.join()
     assert source.get() == before
     box.checkpoint(source, "warm")
-    figures.note("lock timeout under load", said=done.err.strip().splitlines()[-1][-200:],
+    figures.note("lock timeout under load", said=said(done),
                  seconds=done.seconds)  # fmt: skip
 
 
@@ -170,12 +176,12 @@ def test_a_gpu_that_stays_busy_is_left_alone(box: Box, figures: Figures) -> None
 def test_a_helper_killed_in_a_capture_leaves_the_source_as_it_was(
     box: Box, figures: Figures, before: str, during: str
 ) -> None:
-    source = box.run("source", "tensor.py", "12")
+    source = box.run("source", "tensor.py", "8")
     answer = source.get()
     done = killed_in(box, before, "checkpoint", source.name, "--as", "warm")
     after(source, answer)
     figures.note(f"helper killed during {during}", code=done.code,
-                 said=done.err.strip().splitlines()[-1][-200:])  # fmt: skip
+                 said=said(done))  # fmt: skip
     box("rm", "warm", code=None)
     box.checkpoint(source, "again")
     assert source.get() == answer
@@ -189,7 +195,7 @@ def after(source: Served, answer: object) -> None:
 
 
 def test_a_helper_killed_in_a_restore_means_a_cold_start(box: Box, figures: Figures) -> None:
-    source = box.run("source", "tensor.py", "12")
+    source = box.run("source", "tensor.py", "8")
     answer = source.get()
     box.checkpoint(source, "warm")
     source.stop()
@@ -199,4 +205,4 @@ def test_a_helper_killed_in_a_restore_means_a_cold_start(box: Box, figures: Figu
     copy.wait()
     assert copy.get() == answer
     figures.note("helper killed during restore", code=done.code,
-                 said=done.err.strip().splitlines()[-1][-200:])  # fmt: skip
+                 said=said(done))  # fmt: skip

@@ -1,5 +1,6 @@
 """One process through several captures, and copies of copies."""
 
+import dataclasses
 import itertools
 import time
 
@@ -19,6 +20,21 @@ def test_three_captures_of_one_process_and_then_of_its_copies(box: Box, figures:
         box.checkpoint(source, f"cycle-{3 + number}")
         assert source.get() == before
     figures.note("three captures of one process, two of its copies", answers="the same")
+
+
+def test_two_cuda_processes_and_one_without(box: Box, figures: Figures) -> None:
+    source = box.run("source", "pair.py", "2")
+    other = dataclasses.replace(source, port=source.port + 1)
+    other.wait()
+    before = source.get(), other.get()
+    box.checkpoint(source, "warm")
+    assert (source.get(), other.get()) == before
+    source.stop()
+    copy, _ = box.restore("warm", source, "copy")
+    assert (copy.get(), dataclasses.replace(copy, port=other.port).get()) == before
+    users = box.manifest("warm")["gpu"]["processes"]
+    assert len(users) == 2
+    figures.note("two CUDA processes and one without", gpu_bytes=[each["bytes"] for each in users])
 
 
 def test_work_in_flight_arrives(box: Box, figures: Figures) -> None:

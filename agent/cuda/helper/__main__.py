@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.cuda.helper import serving
 from agent.cuda.helper.serving import Calls
+from agent.cuda.helper.wire import NOT_INITIALIZED
 
 
 @functools.cache
@@ -16,9 +17,12 @@ def _cuda() -> Any:
     """CUDA is initialised by the first call that needs it: asking NVML does not."""
     # Its own choice of devices is nobody's business here: every GPU of the node is meant.
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-    from agent.cuda.helper.cuda import CUDA  # noqa: PLC0415 - loads libcuda
+    try:
+        from agent.cuda.helper.cuda import CUDA  # noqa: PLC0415 - loads libcuda
 
-    return CUDA()
+        return CUDA()
+    except Exception as error:
+        raise RuntimeError(f"{NOT_INITIALIZED}{error}") from error
 
 
 def _inventory() -> Any:

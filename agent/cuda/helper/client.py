@@ -23,6 +23,7 @@ from chrek.ids import HostPID
 _COMMAND = (sys.executable, "-m", "agent.cuda.helper")
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _END_SECONDS = 5.0
+_HINT = "The agent must see the driver's libraries: docs/gpu.md"
 _PASSED = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
 
@@ -85,7 +86,7 @@ class Helper:
         """The node's GPUs now; raises NoDriverError."""
         answer = await self._ask("inventory", self._deadlines.start)
         if answer.result:
-            raise NoDriverError(f"NVML finds no GPU: {answer.result}")
+            raise NoDriverError(f"NVML cannot be asked: {answer.result}", hint=_HINT)
         return msgspec.json.decode(answer.value, type=Inventory)
 
     async def state(self, pid: HostPID) -> State:
@@ -235,6 +236,10 @@ def _fail(running: _Running, why: str) -> None:
 
 
 def _value(answer: Answer, call: str, pid: HostPID) -> Any:
+    if answer.result.startswith(wire.NOT_INITIALIZED):
+        raise NoDriverError(
+            f"CUDA cannot be asked: {answer.result.removeprefix(wire.NOT_INITIALIZED)}", hint=_HINT
+        )
     if answer.result:
         raise of_result(call, answer.result, f"process {pid}")
     return msgspec.json.decode(answer.value)

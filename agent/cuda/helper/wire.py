@@ -5,6 +5,8 @@ import socket
 import msgspec
 
 PACKET_BYTES = 1 << 20
+NOT_INITIALIZED = "not initialized: "
+"""Begins the result of a call that did not come to the driver, since that could not be had."""
 
 
 class Request(msgspec.Struct, frozen=True, omit_defaults=True):

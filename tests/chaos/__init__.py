@@ -1,0 +1,1 @@
+"""Faults at random instants of random operations, and what must hold after each."""

@@ -1,0 +1,106 @@
+"""`python -m tests.chaos --rounds N --seed S`: rounds of faults, and a summary.
+
+A round that fails says what it did and how to play it again; its root directory is kept.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.chaos.ground import Ground, Wrong
+from tests.chaos.plan import OPERATIONS, STUCK, Round, chosen
+from tests.chaos.rounds import Play, play
+
+
+def main() -> int:
+    """1 when a round failed."""
+    asked = _asked()
+    seed = asked.seed if asked.seed is not None else random.randrange(1 << 31)
+    numbers = [asked.only] if asked.only is not None else range(asked.rounds)
+    end = time.monotonic() + asked.minutes * 60 if asked.minutes else float("inf")
+    if os.geteuid() != 0:
+        print("chaos needs root: containers are made", file=sys.stderr)
+        return 3
+    played: list[Round] = []
+    failed: list[Round] = []
+    missed = 0
+    gap = 0.0
+    for number in numbers:
+        if time.monotonic() > end:
+            break
+        chose = chosen(seed, number, operation=asked.operation, fault=asked.fault)
+        started = time.monotonic()
+        played.append(chose)
+        try:
+            done = one(chose)
+        except Wrong as error:
+            failed.append(chose)
+            print(f"round {number} FAILED: {chose}\n    {error}")
+            again = f"python -m tests.chaos --seed {seed} --only {number}"
+            for name in ("operation", "fault"):
+                again += f" --{name} {value}" if (value := getattr(asked, name)) else ""
+            print(f"    again: {again}", flush=True)
+            continue
+        missed += not done.fault.struck and chose.fault != "none"
+        gap = max(gap, done.gap_seconds)
+        took = time.monotonic() - started
+        print(f"round {number}: {chose}: {'; '.join(done.notes)} ({took:.1f} s)", flush=True)
+    _summary(seed, played, failed, missed, gap)
+    return 1 if failed else 0
+
+
+def one(chose: Round) -> Play:
+    """Play a round on ground of its own; raises Wrong, and then the ground is kept."""
+    with _ground() as ground:
+        return play(chose, ground)
+
+
+@contextmanager
+def _ground() -> Iterator[Ground]:
+    # Not below /tmp: that may be a tmpfs.
+    root = Path(tempfile.mkdtemp(prefix="chrek-chaos-", dir="/var/lib"))
+    try:
+        yield Ground(root)
+    except Wrong as error:
+        raise Wrong(f"{error}; kept: {root}") from error
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
+    shutil.rmtree(root)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="how many (default 20)")
+    parser.add_argument("--seed", type=int, default=None, help="default: another each time")
+    parser.add_argument("--minutes", type=float, default=0, help="begin none after so long")
+    parser.add_argument("--only", type=int, default=None, metavar="N", help="only round N")
+    parser.add_argument("--operation", choices=sorted(OPERATIONS), help="in every round")
+    faults = sorted({fault for found in OPERATIONS.values() for fault in found} | {STUCK})
+    parser.add_argument("--fault", choices=faults, help="in every round")
+    return parser.parse_args()
+
+
+def _summary(
+    seed: int, played: list[Round], failed: list[Round], missed: int, gap_seconds: float
+) -> None:
+    for what in ("operation", "fault", "program"):
+        counts = Counter(getattr(each, what) for each in played)
+        print(f"by {what}: " + ", ".join(f"{name} {n}" for name, n in counts.most_common()))
+    print(
+        f"chaos: {len(played)} rounds with seed {seed}, {missed} faults came too late to strike, "
+        f"longest standstill of a source {gap_seconds:.2f} s, {len(failed)} failed"
+        + (": " + ", ".join(str(each.number) for each in failed) if failed else "")
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
