@@ -8,9 +8,6 @@ from typing import Final
 CHREK_DIR: Final = "/chrek"
 """Directory in every container chrek takes on: the FIFO, chrek-init, the reaper."""
 
-BUNDLE_PREFIX: Final = "/chrek/criu"
-"""Where the CRIU bundle is attached inside a container while CRIU works there."""
-
 FIFO: Final = "ctl"
 WAITED_MARK: Final = "waited"
 READY_MARK: Final = "ready"

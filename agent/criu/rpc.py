@@ -17,7 +17,13 @@ Notified = Callable[[str], Awaitable[None]]
 _MESSAGE_BYTES = 1 << 20
 _GHOST_BYTES = 512 << 20
 _LOG_LEVEL = 3
+_LOOK_SECONDS = 1.0
+_STILL_SECONDS = 30.0
 _IGNORE_CGROUPS = 0
+
+
+class CRIUStillError(Exception):
+    """CRIU has done nothing at all for so long that it never will."""
 
 
 class CRIUFailedError(Exception):
@@ -48,9 +54,16 @@ def options(bundle: Bundle, *, images_fd: int, work_fd: int, log_name: str) -> A
     return chosen
 
 
-async def dump(bundle: Bundle, rpc: socket.socket, chosen: Any, notified: Notified) -> None:
-    """Dump; returns once the tree runs again. Raises CRIUFailedError."""
-    await _converse(bundle, rpc, "DUMP", chosen, notified)
+async def dump(
+    bundle: Bundle,
+    rpc: socket.socket,
+    chosen: Any,
+    notified: Notified,
+    progress: Callable[[], object],
+) -> None:
+    """Dump; returns once the tree runs again. Raises CRIUFailedError; CRIUStillError when what
+    `progress` tells has long been the same."""
+    await _converse(bundle, rpc, "DUMP", chosen, notified, progress=progress)
 
 
 async def restore(bundle: Bundle, rpc: socket.socket, chosen: Any, notified: Notified) -> int:
@@ -65,6 +78,8 @@ async def _converse(
     kind: str,
     chosen: Any,
     notified: Notified,
+    *,
+    progress: Callable[[], object] | None = None,
 ) -> Any:
     messages = rpc_messages(bundle)
     request = messages.criu_req(type=getattr(messages, kind), opts=chosen)
@@ -73,7 +88,7 @@ async def _converse(
     await _send(loop, rpc, request)
     while True:
         try:
-            packet = await loop.sock_recv(rpc, _MESSAGE_BYTES)
+            packet = await _received(loop, rpc, progress)
         except OSError as error:
             raise CRIUFailedError(f"CRIU's socket broke: {error}") from error
         if not packet:
@@ -92,6 +107,26 @@ async def _converse(
     if not response.success:
         raise CRIUFailedError(response.cr_errmsg.strip() or f"error {response.cr_errno}")
     return response
+
+
+async def _received(
+    loop: asyncio.AbstractEventLoop, rpc: socket.socket, progress: Callable[[], object] | None
+) -> bytes:
+    """The next packet, for as long as CRIU gets on."""
+    receiving = asyncio.ensure_future(loop.sock_recv(rpc, _MESSAGE_BYTES))
+    try:
+        since, before = loop.time(), None
+        while progress is not None:
+            if (await asyncio.wait({receiving}, timeout=_LOOK_SECONDS))[0]:
+                break
+            now = progress()
+            if now != before:
+                since, before = loop.time(), now
+            elif loop.time() - since > _STILL_SECONDS:
+                raise CRIUStillError
+        return await receiving
+    finally:
+        receiving.cancel()
 
 
 async def _send(loop: asyncio.AbstractEventLoop, rpc: socket.socket, message: Any) -> None:

@@ -30,6 +30,12 @@ class ManagedMemoryError(RefusedError):
     reason = "ManagedMemory"
 
 
+class HalfOpenError(RefusedError):
+    """A process has the GPU's device mapped, and nothing that the driver would checkpoint."""
+
+    reason = "GPUWithoutContext"
+
+
 class MIGError(RefusedError):
     reason = "MIG"
 

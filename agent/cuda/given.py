@@ -44,6 +44,11 @@ def seen(inventory: Inventory, init: HostPID) -> list[GPU]:
     return found
 
 
+def has_any(init: HostPID) -> bool:
+    """Whether the container of `init` has a GPU's device node."""
+    return bool(_minors(Path(f"/proc/{init}/root{_DEV}")))
+
+
 def _minors(directory: Path) -> set[int]:
     found: set[int] = set()
     try:

@@ -41,3 +41,12 @@ def may_use_cuda(pid: int) -> bool:
             return any("libcuda.so" in line for line in maps)
     except OSError:
         return False
+
+
+def maps_a_gpu(pid: int) -> bool:
+    """Whether `pid` has a GPU's device mapped, which CRIU cannot dump."""
+    try:
+        with Path(f"/proc/{pid}/maps").open(errors="replace") as maps:
+            return any(" /dev/nvidia" in line for line in maps)
+    except OSError:
+        return False

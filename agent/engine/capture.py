@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +16,14 @@ import msgspec
 
 import chrek
 from agent.criu import images, log, rearmed, rpc
-from agent.criu.rpc import CRIUFailedError
+from agent.criu.rpc import CRIUFailedError, CRIUStillError
 from agent.engine import entering, gpu, identity, inspect, operations
 from agent.engine.inspect import Inspected
 from agent.engine.means import Means
 from agent.files import roots
 from agent.files.archive import Archive
 from agent.inside.child import Inside
+from agent.kernel import process, progress
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints, Stored
@@ -70,7 +72,7 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
     target, settings = asked.target, means.settings
     with recording() as seconds, contextlib.ExitStack() as stack:
         stack.enter_context(operations.alone(settings, target))
-        async with entering.entered(target) as inside:
+        async with Inside() as inside:
             with phase("inspect"):
                 sources = roots.of(target.init)
                 inspected = await asyncio.to_thread(inspect.inspect, target, means.bundle, sources)
@@ -133,11 +135,37 @@ async def _dump(work: _Work, inside: Inside, archive: Archive) -> None:
         try:
             async with gpu.paused(work.gpu, target, means):
                 with phase("dump"):
-                    await rpc.dump(means.bundle, criu.rpc, chosen, notified)
+                    try:
+                        gets_on = _progress(target, criu.pid)
+                        await rpc.dump(means.bundle, criu.rpc, chosen, notified, gets_on)
+                    except CRIUStillError:
+                        # Before all else: closing a file of a volume that hangs, hangs too.
+                        await inside.close()
+                        raise
         except CRIUFailedError as error:
             raise _explained(error, work) from error
+        except CRIUStillError as error:
+            raise DumpError(
+                f"CRIU hung while it dumped {target.name}, and was ended",
+                hint="Does the volume for checkpoints answer?",
+            ) from error
     with phase("leave"):
         await inside.ended()
+
+
+def _progress(target: Target, pid: int) -> Callable[[], object]:
+    """Tells whether CRIU, which is `pid` in the container, gets on."""
+    host: list[int] = []
+
+    def told() -> object:
+        with contextlib.suppress(ChrekError):
+            if not host:
+                found = process.in_pid_namespace(target.init)
+                host.extend(each.host_pid for each in found if each.pid == pid)
+            return progress.of(host[0]) if host else ()
+        return ()
+
+    return told
 
 
 def _while_frozen(inspected: Inspected, target: Target, archive: Archive) -> None:

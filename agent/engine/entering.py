@@ -2,15 +2,12 @@
 names."""
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from agent.engine.means import Means
 from agent.inside.child import CRIUProcess, Inside, bundle_tree
 from agent.inside.wire import Request
 from agent.runtime.target import Target
-from chrek.errors import ChrekError, EnterError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +22,6 @@ class Entry:
     stdio: dict[str, int] = field(default_factory=dict)
 
 
-@asynccontextmanager
-async def entered(target: Target) -> AsyncIterator[Inside]:
-    """An inside process for `target`. Should it break off, what it had attached is taken away."""
-    broken = False
-    async with Inside() as inside:
-        try:
-            yield inside
-        except EnterError:
-            broken = True
-            raise
-        finally:
-            await inside.close()
-            if broken:
-                # Best effort: the error that is under way tells more than one of this.
-                with suppress(ChrekError):
-                    await clean(target)
-
-
 async def dump(inside: Inside, target: Target, means: Means, entry: Entry) -> CRIUProcess:
     """CRIU, ready to dump, outside of the target's cgroups: its page cache would press it."""
     return await _start(inside, target, means, entry, restoring=False)
@@ -51,21 +30,6 @@ async def dump(inside: Inside, target: Target, means: Means, entry: Entry) -> CR
 async def restore(inside: Inside, target: Target, means: Means, entry: Entry) -> CRIUProcess:
     """CRIU, ready to restore, inside the target's cgroups, as is all that it makes."""
     return await _start(inside, target, means, entry, restoring=True)
-
-
-async def clean(target: Target) -> None:
-    """Detach what a killed operation left mounted in the target."""
-    request: Request = {
-        "task": "clean",
-        "container": target.container,
-        "last_pid": 0,
-        "descriptors": ["pidfd"],
-        "links": [],
-        "preload": None,
-    }
-    async with Inside() as inside:
-        with target.pidfd() as pidfd:
-            await inside.clean(request, [pidfd])
 
 
 async def _start(

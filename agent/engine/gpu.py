@@ -1,24 +1,21 @@
-"""The GPU's part of a capture and a restore. Nothing here costs a program without CUDA more than a
-look at /proc."""
+"""The GPU's part of a capture. It costs a program without CUDA no more than a look at /proc."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from agent.cuda import devices, given, hostmemory, hugepages, known, limits, tree
-from agent.cuda.errors import CUDAError, MPSError, SourceLostError
+from agent.cuda import devices, known, tree
+from agent.cuda.errors import HalfOpenError, MPSError, SourceLostError
 from agent.cuda.helper.model import GPU, Inventory
-from agent.cuda.hold.held import held
-from agent.engine import operations
+from agent.engine import gpu_room
 from agent.engine.means import Means
-from agent.engine.operations import Changes
 from agent.kernel import process
 from agent.kernel.process import Process
 from agent.runtime.target import Target
 from chrek.errors import ChrekError
-from chrek.ids import HostPID, NamespacePID
-from chrek.manifest import GPUDevice, GPUFacts, GPUProcess, Manifest
+from chrek.ids import HostPID
+from chrek.manifest import GPUDevice, GPUFacts, GPUProcess
 
 LOCK_MILLISECONDS = 10_000
 
@@ -38,15 +35,17 @@ async def inspect(target: Target, found: Sequence[Process], means: Means) -> Sou
     if not loaded or not known.driver_version():
         return None
     users = [each for each in loaded if await means.gpu.restore_thread(each.host_pid) is not None]
+    _refuse_half_open(target, [each for each in found if each not in users])
     if not users:
         return None
     inventory = await means.gpu.inventory()
     known.refuse_driver(inventory.driver)
-    gpus = await _given(inventory, target, means)
+    gpus = await gpu_room.given_gpus(inventory, target, means)
     devices.refuse_divided(gpus)
     _refuse_shared(target, users, inventory)
     facts = _facts(users, gpus, inventory)
-    await asyncio.to_thread(_plan, target, facts, means)  # refused now rather than later
+    size_bytes = gpu_room.on_gpus(facts)
+    await asyncio.to_thread(gpu_room.plan, target, size_bytes, means)  # refused before any work
     return Source(facts, [each.host_pid for each in users])
 
 
@@ -74,95 +73,22 @@ async def paused(source: Source | None, target: Target, means: Means) -> AsyncIt
         return
     pause = tree.paused(means.gpu, source.processes, lock_milliseconds=LOCK_MILLISECONDS)
     try:
-        async with _roomy("capture", source.facts, target, means, source.processes), pause:
+        size_bytes = gpu_room.on_gpus(source.facts)
+        async with gpu_room.roomy("capture", size_bytes, target, means, source.processes), pause:
             yield
     except SourceLostError:
         target.kill()
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """facts: of the source. devices: old GPU -> new."""
-
-    facts: GPUFacts
-    devices: devices.DeviceMap
-
-
-@contextlib.contextmanager
-def placing(
-    manifest: Manifest, target: Target, means: Means
-) -> "Iterator[asyncio.Task[Placement | None]]":
-    """Find out where the checkpoint's GPU state goes, beside what comes next: asking the driver
-    takes a moment. The task raises an IncompatibleError."""
-    task = asyncio.create_task(_placement(manifest, target, means))
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    try:
-        yield task
-    finally:
-        task.cancel()
-
-
-async def _placement(manifest: Manifest, target: Target, means: Means) -> Placement | None:
-    if manifest.gpu is None:
-        return None
-    await means.gpu.warm()
-    inventory = await means.gpu.inventory()
-    known.refuse_driver(inventory.driver)
-    here = await _given(inventory, target, means)
-    return Placement(manifest.gpu, devices.fitting(manifest.gpu, here, inventory.driver))
-
-
-@contextlib.asynccontextmanager
-async def roomy(placement: Placement | None, target: Target, means: Means) -> AsyncIterator[None]:
-    """Room in host memory for the bytes that CRIU brings and the GPUs take, in the block; raises
-    HostMemoryError."""
-    if placement is None:
-        yield
-        return
-    async with _roomy("restore", placement.facts, target, means):
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _roomy(
-    kind: str, facts: GPUFacts, target: Target, means: Means, processes: Sequence[HostPID] = ()
-) -> AsyncIterator[None]:
-    with contextlib.ExitStack() as stack:
-        plan = await asyncio.to_thread(_plan, target, facts, means)
-        stack.enter_context(means.promised.promise(_bytes(facts)))
-        before = hugepages.to_be_changed(wished=means.settings.huge_pages)
-        changes = Changes(
-            limits={change.path: change.before_bytes for change in plan},
-            huge_pages=before,
-            paused={pid: process.start_ticks(pid) or 0 for pid in processes},
-        )
-        stack.enter_context(operations.recorded(means.settings, kind, target, [], changes))
-        async with limits.raised(plan):
-            with hugepages.always(before):
-                yield
-
-
-async def resumed(placement: Placement, target: Target, root: NamespacePID, means: Means) -> None:
-    """Bring the GPUs' bytes back and let the app go on, from its stop, in that order."""
-    everything = await asyncio.to_thread(process.in_pid_namespace, target.init)
-    top = next(each.host_pid for each in everything if each.pid == root)
-    made = process.descendants(everything, top)
-    numbers = {each.pid: each.host_pid for each in made}
-    users = [numbers[NamespacePID(each.pid)] for each in placement.facts.processes]
-    threads: list[int] = []
-    for pid in users:
-        thread = await means.gpu.restore_thread(pid)
-        if thread is None:
-            raise CUDAError(f"process {pid} of {target.name} lost its CUDA context")
-        threads.append(thread)
-    async with held([each.host_pid for each in made], threads):
-        await tree.resumed(means.gpu, users, placement.devices)
-
-
-async def _given(inventory: Inventory, target: Target, means: Means) -> list[GPU]:
-    ids = await means.device_ids(target.pod) if target.pod else None
-    return given.by_ids(inventory, ids) if ids else given.seen(inventory, target.init)
+def _refuse_half_open(target: Target, others: Sequence[Process]) -> None:
+    for each in others:
+        if known.maps_a_gpu(each.host_pid):
+            raise HalfOpenError(
+                f"{each.name} (PID {each.pid}) in {target.name} has a GPU's device mapped and no "
+                "CUDA context, so that the driver does not checkpoint it",
+                hint="It may be a worker of torch.compile: TORCHINDUCTOR_COMPILE_THREADS=1",
+            )
 
 
 def _refuse_shared(target: Target, users: Sequence[Process], inventory: Inventory) -> None:
@@ -197,12 +123,3 @@ def _facts(users: Sequence[Process], gpus: Sequence[GPU], inventory: Inventory) 
             for each in users
         ],
     )
-
-
-def _bytes(facts: GPUFacts) -> int:
-    return sum(each.bytes for each in facts.processes)
-
-
-def _plan(target: Target, facts: GPUFacts, means: Means) -> tuple[hostmemory.Raise, ...]:
-    left_bytes = limits.node_bytes() - means.promised.total_bytes
-    return hostmemory.plan(target.name, _bytes(facts), limits.levels(target), left_bytes)

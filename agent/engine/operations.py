@@ -8,7 +8,7 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,6 @@ from agent.cuda import hugepages
 from agent.cuda import tree as cuda
 from agent.cuda.helper.client import Helper
 from agent.cuda.limits import put_back
-from agent.engine import entering
 from agent.kernel import locks, process, tree
 from agent.runtime.target import Target
 from agent.settings import Settings
@@ -136,10 +135,6 @@ async def tidy(settings: Settings, gpu: Helper | None = None) -> list[Record]:
 
 async def _undo(record: Record, gpu: Helper) -> None:
     target = Target(record.name, record.container, HostPID(record.init), record.init_ticks)
-    if target.alive():
-        # The container may end at any moment, and then nothing is left in it.
-        with suppress(ChrekError):
-            await entering.clean(target)
     for path in record.paths:
         tree.remove(Path(path))
     await _undo_changes(record.changes, target, gpu)

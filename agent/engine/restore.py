@@ -13,7 +13,7 @@ from typing import Literal
 
 from agent.criu import log, rpc
 from agent.criu.rpc import CRIUFailedError
-from agent.engine import entering, gpu, operations, orphans, stdio
+from agent.engine import entering, gpu_placement, operations, orphans, stdio
 from agent.engine.compare import compare
 from agent.engine.means import Means
 from agent.engine.prepared import Prepared, prepare
@@ -119,14 +119,15 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
     target, settings = work.target, work.means.settings
     async with contextlib.AsyncExitStack() as stack:
         with phase("enter"):
-            inside = await stack.enter_async_context(entering.entered(target))
+            await gpu_placement.expected(target, work.means)
+            inside = await stack.enter_async_context(Inside())
         stack.enter_context(operations.recorded(settings, "restore", target, [work.scratch]))
         with phase("compare"):
             manifest = await checkpoints.loaded(work.path, work.means.keys)
             checkpoints.belongs(manifest, work.choices.namespace)
             await words.reachable(target)
             await asyncio.to_thread(compare, manifest, target)
-            placing = stack.enter_context(gpu.placing(manifest, target, work.means))
+            placing = stack.enter_context(gpu_placement.placing(manifest, target, work.means))
             await stack.enter_async_context(words.restoring(target))
         with phase("verify"):
             stack.callback(tree.remove, work.scratch)
@@ -136,7 +137,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             )
         with phase("compare"):
             placement = await placing
-            await stack.enter_async_context(gpu.roomy(placement, target, work.means))
+            await stack.enter_async_context(gpu_placement.roomy(placement, target, work.means))
         with phase("enter"):
             streams = stack.enter_context(stdio.inherited(manifest.facts.stdio, target))
             criu = await _enter(work, inside, manifest, prepared, streams)
@@ -153,7 +154,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
         stopped = placement is not None
         pid = await _run_criu(work, criu, manifest, prepared, streams, stopped=stopped)
         if placement is not None:
-            await gpu.resumed(placement, target, pid, work.means)
+            await gpu_placement.resumed(placement, target, pid, work.means)
         with phase("leave"):
             await inside.ended()
         with phase("adopt"):

@@ -21,6 +21,9 @@ State = Literal["waiting", "restoring", "running"]
 
 _REPEAT_SECONDS = 1.0
 _ANSWER_SECONDS = 3.0
+# Before a cold start chrek-init uses up a thousand PIDs: seconds, for a container with a twentieth
+# of a CPU or on an emulated one.
+_COLD_SECONDS = 60.0
 _POLL_SECONDS = 0.002
 _PREFIX = "chrek:"
 _TORN_READS = 1000
@@ -78,9 +81,11 @@ def _open_fifo(target: Target) -> int:
     return descriptor
 
 
-async def awaited(target: Target, wanted: State, *, after: str) -> None:
+async def awaited(
+    target: Target, wanted: State, *, after: str, timeout_seconds: float = _ANSWER_SECONDS
+) -> None:
     """Wait until chrek-init is in state `wanted`; raises NoAnswerError."""
-    deadline = asyncio.get_running_loop().time() + _ANSWER_SECONDS
+    deadline = asyncio.get_running_loop().time() + timeout_seconds
     while (now := state(target)) != wanted:
         if asyncio.get_running_loop().time() > deadline:
             raise NoAnswerError(
@@ -112,7 +117,7 @@ async def cold(target: Target, why: str) -> None:
     if state(target) != "running":
         tell(target, f"cold {_one_line(why)}")
         with suppress(TargetGoneError):  # a short command has run and ended
-            await awaited(target, "running", after="cold")
+            await awaited(target, "running", after="cold", timeout_seconds=_COLD_SECONDS)
 
 
 @asynccontextmanager

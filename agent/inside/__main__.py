@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 
 if __name__ == "__main__":
@@ -16,10 +17,13 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.realpath(__file__).rsplit("/", 3)[0])
 
 from agent.inside import namespaces, wire
-from agent.kernel import cgroups
-from chrek.names import BUNDLE_PREFIX
+from agent.kernel import cgroups, progress
 
 _FAILED = 70
+_NOWHERE = "/" + 300 * "x"
+"""Longer than any name can be: nothing is ever found there."""
+_STILL_SECONDS, _MORE_SECONDS = 10.0, 5.0
+"""A dump whose agent is gone and that does nothing for so long is woken, and then ended."""
 
 
 class _StepError(Exception):
@@ -69,12 +73,16 @@ def _in_namespace(action, *arguments) -> None:  # type: ignore[no-untyped-def]
 
 
 def _become_criu(
-    channel: socket.socket, named: dict[str, int], links: list[str], preload: str | None
+    channel: socket.socket, tree: int, named: dict[str, int], links: list[str], preload: str | None
 ) -> None:
     """In the child: make the RPC socket, hand its other end to the agent, become CRIU.
 
     The socket pair is made here because CRIU finds the images through /proc/PEER/fd, PEER being
     whoever made it, as a PID of this namespace: here that is CRIU itself.
+
+    Whatever a path leads to in here can be changed by the container at any moment (also a mount
+    point: from another mount namespace it can be renamed). So loader, program and libraries are
+    found from the bundle itself, a mount that is attached nowhere, as the working directory.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for name in links:
@@ -92,24 +100,23 @@ def _become_criu(
         os.dup2(null, standard)
     # No configuration file, plugin or program of the container may be used by this root process.
     os.setgroups([])  # CRIU leaves its own to a task that had none
-    environment = {
-        "PATH": f"{BUNDLE_PREFIX}/bin",
-        "CRIU_LIBS_DIR": f"{BUNDLE_PREFIX}/bin",
-        "HOME": f"{BUNDLE_PREFIX}/bin",
-    }
+    environment = {"PATH": _NOWHERE}
     if preload:
         environment["LD_PRELOAD"] = preload
-    criu = f"{BUNDLE_PREFIX}/bin/criu"
-    os.execve(criu, [criu, "--no-default-config", "swrk", str(ours.fileno())], environment)
+    os.fchdir(tree)
+    loader = next(name for name in os.listdir("lib") if name.startswith("ld-linux"))  # noqa: PTH208
+    arguments = ["criu", "--library-path", "lib", "bin/criu"]
+    arguments += ["--no-default-config", "swrk", str(ours.fileno())]
+    os.execve(os.open(f"lib/{loader}", os.O_RDONLY | os.O_CLOEXEC), arguments, environment)
 
 
 def _start_criu(
-    channel: socket.socket, named: dict[str, int], links: list[str], preload: str | None
+    channel: socket.socket, tree: int, named: dict[str, int], links: list[str], preload: str | None
 ) -> int:
     child = os.fork()
     if child == 0:
         try:
-            _become_criu(channel, named, links, preload)
+            _become_criu(channel, tree, named, links, preload)
         except OSError as error:
             failed: wire.Event = {"event": "failed", "step": "start CRIU", "message": str(error)}
             wire.send(channel, failed, [])
@@ -118,11 +125,11 @@ def _start_criu(
     return child
 
 
-def _await_criu(channel: socket.socket, child: int, *, end_with_agent: bool) -> int:
+def _await_criu(channel: socket.socket, child: int, proc: int, *, end_with_agent: bool) -> int:
     """Wait for CRIU. When the agent goes away a restore is ended, a dump is let finish.
 
-    A dump that is killed half-way leaves the source with foreign code in it; let alone, CRIU
-    sees its socket closed and puts everything back.
+    A dump that is killed half-way may leave the source with foreign code in it; let alone, CRIU
+    sees its socket closed and puts everything back. proc: this machine's /proc.
     """
     pidfd = os.pidfd_open(child)
     poller = select.poll()
@@ -138,8 +145,27 @@ def _await_criu(channel: socket.socket, child: int, *, end_with_agent: bool) -> 
             with suppress(OSError):
                 _in_namespace(namespaces.kill_restored, signal.SIGKILL)
             os.kill(child, signal.SIGKILL)
+        else:
+            _let_finish(poller, child, proc)
     os.close(pidfd)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _let_finish(poller: select.poll, child: int, proc: int) -> None:
+    """Wait for a dump's end while CRIU gets on. One that hangs (a volume's server is away) would
+    hold the source for ever; when CRIU dies, its code in the source puts the source back."""
+    since, before, woken = time.monotonic(), progress.of(child, proc), False
+    while not poller.poll(1000):
+        now = progress.of(child, proc)
+        if now != before:
+            since, before, woken = time.monotonic(), now, False
+        still_seconds = time.monotonic() - since
+        if still_seconds > _STILL_SECONDS + _MORE_SECONDS:
+            os.kill(child, signal.SIGKILL)
+            return
+        if still_seconds > _STILL_SECONDS and not woken:
+            os.kill(child, signal.SIGCONT)
+            woken = True
 
 
 def _serve(channel: socket.socket, request: wire.Request, descriptors: list[int]) -> wire.Event:
@@ -152,33 +178,23 @@ def _serve(channel: socket.socket, request: wire.Request, descriptors: list[int]
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with _Step("enter the container"):
         namespaces.enter(pidfd, join)
-    if request["task"] == "clean":
-        namespaces.detach_bundle()
-        return {"event": "ended", "status": 0}
     if request["task"] == "dump":
         with _Step("look for System V IPC"):
             objects = namespaces.system_v(proc)
         if objects:
             return {"event": "refused", "message": objects}
-    os.close(proc)
-    try:
-        with _Step("attach CRIU"):
-            tree = named.pop("bundle")
-            namespaces.attach_bundle(tree)
-            os.close(tree)
-        if restoring:
-            with _Step("reserve PIDs"):
-                _in_namespace(namespaces.raise_last_pid, request["last_pid"])
-        with _Step("start CRIU"):
-            child = _start_criu(channel, named, request["links"], request["preload"])
-        for descriptor in named.values():
-            os.close(descriptor)
-        status = _await_criu(channel, child, end_with_agent=restoring)
-        if restoring and status:
-            with _Step("remove a half-restored tree"):
-                _in_namespace(namespaces.kill_restored, signal.SIGKILL)
-    finally:
-        namespaces.detach_bundle()
+    tree = named.pop("bundle")
+    if restoring:
+        with _Step("reserve PIDs"):
+            _in_namespace(namespaces.raise_last_pid, request["last_pid"])
+    with _Step("start CRIU"):
+        child = _start_criu(channel, tree, named, request["links"], request["preload"])
+    for descriptor in named.values():
+        os.close(descriptor)
+    status = _await_criu(channel, child, proc, end_with_agent=restoring)
+    if restoring and status:
+        with _Step("remove a half-restored tree"):
+            _in_namespace(namespaces.kill_restored, signal.SIGKILL)
     return {"event": "ended", "status": status}
 
 

@@ -93,12 +93,6 @@ class Inside:
             raise _failed(event)
         return event["status"]
 
-    async def clean(self, request: wire.Request, descriptors: list[int]) -> None:
-        """Only detach what a killed predecessor left in the container."""
-        event, _ = await self._ask(request, descriptors, _END_SECONDS)
-        if event["event"] != "ended":
-            raise _failed(event)
-
     async def _ask(
         self, request: wire.Request, descriptors: list[int], timeout_seconds: float
     ) -> tuple[wire.Event, list[int]]:

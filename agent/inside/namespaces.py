@@ -2,10 +2,8 @@
 
 import os
 import re
-from contextlib import suppress
 
 from agent.kernel import calls, cgroups
-from chrek.names import BUNDLE_PREFIX, CHREK_DIR
 
 _KINDS = (
     calls.CLONE_NEWUTS
@@ -58,42 +56,6 @@ def system_v(proc: int) -> str:
         if count:
             found.append(f"{count} {words}{'s' if count > 1 else ''}")
     return ", ".join(found)
-
-
-def attach_bundle(tree: int) -> None:
-    """Attach the CRIU bundle at its prefix, whatever the container made of that directory.
-
-    No component may be a symbolic link: the container owns the directory and root follows.
-    """
-    root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    home = calls.openat2(
-        root,
-        CHREK_DIR.lstrip("/"),
-        os.O_PATH | os.O_DIRECTORY,
-        resolve=calls.RESOLVE_NO_SYMLINKS | calls.RESOLVE_BENEATH,
-    )
-    name = BUNDLE_PREFIX.removeprefix(CHREK_DIR).lstrip("/")
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o755, dir_fd=home)
-    point = calls.openat2(
-        home,
-        name,
-        os.O_PATH | os.O_DIRECTORY,
-        resolve=calls.RESOLVE_NO_SYMLINKS | calls.RESOLVE_BENEATH,
-    )
-    calls.move_mount(tree, point)
-    for descriptor in (root, home, point):
-        os.close(descriptor)
-
-
-def detach_bundle() -> None:
-    """Take the bundle away, and any that a killed predecessor left below it."""
-    # EINVAL: nothing is mounted there (any more). ENOENT: the container removed the directory.
-    with suppress(OSError):
-        while True:
-            calls.umount2(BUNDLE_PREFIX, calls.MNT_DETACH | calls.UMOUNT_NOFOLLOW)
-    with suppress(OSError):
-        os.rmdir(BUNDLE_PREFIX)  # noqa: PTH106 - pathlib imports more
 
 
 def kill_restored(signal_number: int) -> None:

@@ -19,7 +19,7 @@ _DESCRIPTORS = 250
 class Request(TypedDict):
     """What the inside process is to do. Descriptors are named by their place in the message.
 
-    task: run CRIU for a dump, for a restore, or only take away what a killed one left mounted.
+    task: run CRIU for a dump, or for a restore.
     container: a string that a cgroup path of the process behind `pidfd` must contain.
     last_pid: restore only: the PID namespace's counter is raised to it, so that nothing takes a
         PID of the image.
@@ -29,7 +29,7 @@ class Request(TypedDict):
         a link to a descriptor of CRIU's.
     """
 
-    task: Literal["dump", "restore", "clean"]
+    task: Literal["dump", "restore"]
     container: str
     last_pid: int
     descriptors: list[str]

@@ -13,7 +13,7 @@ import msgspec
 from agent.criu import bundle
 from agent.cuda import known
 from agent.init import binary
-from agent.machine import diag
+from agent.machine import diag, modules
 from chrek.errors import ChrekError, MachineError
 
 Verdict = Literal["yes", "no", "note"]
@@ -90,12 +90,15 @@ def _limits() -> Answer:
 
 
 def _overlay() -> Answer:
-    known = "\toverlay\n" in Path("/proc/filesystems").read_text()
-    if not known and shutil.which("modprobe"):
-        subprocess.run(["modprobe", "overlay"], capture_output=True, check=False)
-        known = "\toverlay\n" in Path("/proc/filesystems").read_text()
-    cure = "" if known else "Load it: modprobe overlay"
-    return Answer("overlayfs", "yes" if known else "no", "known" if known else "unknown", cure)
+    known = _filesystem("overlay")
+    why = "" if known else modules.load(["overlay"])
+    if known or _filesystem("overlay"):
+        return Answer("overlayfs", "yes", "known")
+    return Answer("overlayfs", "no", f"unknown: {why or 'not there'}", "Load it: modprobe overlay")
+
+
+def _filesystem(name: str) -> bool:
+    return f"\t{name}\n" in Path("/proc/filesystems").read_text()
 
 
 def _cgroups() -> Answer:
@@ -150,13 +153,15 @@ def _criu() -> Answer:
 
 
 def _sockets() -> Answer:
-    missing = diag.missing_modules()
-    if missing:
-        names = " ".join(missing)
+    found = modules.ensured()
+    if found.missing:
+        names = " ".join(found.missing)
+        why = f" ({found.why})" if found.why else ""
         return Answer(
-            "socket modules", "no", f"missing: {names}", f"Load them: modprobe -a {names}"
+            "socket modules", "no", f"missing: {names}{why}", f"Load them: modprobe -a {names}"
         )
-    return Answer("socket modules", "yes", ", ".join(diag.MODULES))
+    loaded = f"; loaded just now: {', '.join(found.loaded)}" if found.loaded else ""
+    return Answer("socket modules", "yes", f"{', '.join(diag.MODULES)}{loaded}")
 
 
 def _criu_check() -> Answer:

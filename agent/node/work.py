@@ -15,6 +15,7 @@ from agent.act.pods import Pods
 from agent.act.report.checkpoints import CheckpointWriter
 from agent.act.report.reporter import Reporter
 from agent.criu import bundle
+from agent.cuda import known
 from agent.cuda.podresources.kubelet import device_ids
 from agent.engine import operations
 from agent.engine.means import Means
@@ -68,6 +69,8 @@ async def _once(asked: Flags, status: Status, metrics: Metrics) -> None:
         async with _alone(settings, status):
             for record in await operations.tidy(settings):
                 event(_log, logging.WARNING, "cleaned up", kind=record.kind, container=record.name)
+            driver = known.driver_version() or "none: programs without a GPU only"
+            event(_log, logging.INFO, "GPU driver", version=driver)
             criu = bundle.find()
             await asyncio.to_thread(decoded.load, criu)  # or the first restore would wait for it
             reporter = Reporter(api, asked.node_name)

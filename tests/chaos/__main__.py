@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.chaos.ground import Ground, Wrong
@@ -29,16 +29,15 @@ def main() -> int:
     if os.geteuid() != 0:
         print("chaos needs root: containers are made", file=sys.stderr)
         return 3
-    played: list[Round] = []
+    rounds: list[Round] = []
+    played: list[Play] = []
     failed: list[Round] = []
-    missed = 0
-    gap = 0.0
     for number in numbers:
         if time.monotonic() > end:
             break
         chose = chosen(seed, number, operation=asked.operation, fault=asked.fault)
         started = time.monotonic()
-        played.append(chose)
+        rounds.append(chose)
         try:
             done = one(chose)
         except Wrong as error:
@@ -49,26 +48,27 @@ def main() -> int:
                 again += f" --{name} {value}" if (value := getattr(asked, name)) else ""
             print(f"    again: {again}", flush=True)
             continue
-        missed += not done.fault.struck and chose.fault != "none"
-        gap = max(gap, done.gap_seconds)
+        played.append(done)
         took = time.monotonic() - started
         print(f"round {number}: {chose}: {'; '.join(done.notes)} ({took:.1f} s)", flush=True)
-    _summary(seed, played, failed, missed, gap)
+    _summary(seed, rounds, played, failed)
     return 1 if failed else 0
 
 
 def one(chose: Round) -> Play:
     """Play a round on ground of its own; raises Wrong, and then the ground is kept."""
-    with _ground() as ground:
-        return play(chose, ground)
+    with ground() as made:
+        return play(chose, made)
 
 
 @contextmanager
-def _ground() -> Iterator[Ground]:
+def ground() -> Iterator[Ground]:
+    """Below a directory of its own, which stays when a round fails."""
     # Not below /tmp: that may be a tmpfs.
     root = Path(tempfile.mkdtemp(prefix="chrek-chaos-", dir="/var/lib"))
     try:
-        yield Ground(root)
+        with closing(Ground(root)) as made:
+            yield made
     except Wrong as error:
         raise Wrong(f"{error}; kept: {root}") from error
     except BaseException:
@@ -89,15 +89,17 @@ def _asked() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _summary(
-    seed: int, played: list[Round], failed: list[Round], missed: int, gap_seconds: float
-) -> None:
+def _summary(seed: int, rounds: list[Round], played: list[Play], failed: list[Round]) -> None:
     for what in ("operation", "fault", "program"):
-        counts = Counter(getattr(each, what) for each in played)
+        counts = Counter(getattr(each, what) for each in rounds)
         print(f"by {what}: " + ", ".join(f"{name} {n}" for name, n in counts.most_common()))
+    missed = sum(not each.fault.struck and each.asked.fault != "none" for each in played)
+    lost = sum(each.lost for each in played)
+    gap_seconds = max((each.gap_seconds for each in played), default=0.0)
     print(
-        f"chaos: {len(played)} rounds with seed {seed}, {missed} faults came too late to strike, "
-        f"longest standstill of a source {gap_seconds:.2f} s, {len(failed)} failed"
+        f"chaos: {len(rounds)} rounds with seed {seed}; {missed} faults came too late to strike; "
+        f"{lost} sources lost to the death of their CRIU; longest standstill of a source "
+        f"{gap_seconds:.2f} s; {len(failed)} failed"
         + (": " + ", ".join(str(each.number) for each in failed) if failed else "")
     )
 

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ _SHUTDOWN = 0x8004587D
 _AT_ONCE = 2
 _MS_REMOUNT, _MS_RDONLY = 32, 1
 _MIB = 1 << 20
+_PATIENCE_SECONDS = 10
 
 
 @contextmanager
@@ -35,19 +37,31 @@ def disk(place: Path, size_mib: int = 192) -> Iterator[None]:
     image = place.with_suffix(".ext4")
     with image.open("wb") as file:
         file.truncate(size_mib * _MIB)
-    _run("mkfs.ext4", "-q", str(image))
-    _run("mount", "-o", "loop", str(image), str(place))
+    # Shared, so that what others copy of the machine's mounts meanwhile does not hold the disk.
+    _run("mount", "--bind", str(place.parent), str(place.parent))
+    _run("mount", "--make-shared", str(place.parent))
     try:
+        _run("mkfs.ext4", "-q", str(image))
+        _run("mount", "-o", "loop", str(image), str(place))
         yield
     finally:
         _unmount(place)
         image.unlink()
+        _unmount(place.parent)
 
 
-def mend(place: Path) -> None:
-    """The same disk, whole again: its journal is played back."""
+def mend(place: Path) -> bool:
+    """The same disk, whole again: its journal is played back. False when something still holds
+    the broken one."""
     _unmount(place)
-    _run("mount", "-o", "loop", str(place.with_suffix(".ext4")), str(place))
+    image = place.with_suffix(".ext4")
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while _run("losetup", "-j", str(image)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    _run("mount", "-o", "loop", str(image), str(place))
+    return True
 
 
 def break_down(place: Path) -> None:
@@ -84,7 +98,8 @@ def _unmount(place: Path) -> None:
         subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
+    return done.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.kernel import process
 from agent.runtime.target import Target
 from chrek.errors import ChrekError
-from tests.chaos import disks, hostile
+from tests.chaos import checks, disks, hostile
 from tests.chaos.ground import ID, Command, Ground
 from tests.chaos.plan import Round
 
@@ -35,11 +35,16 @@ class Fault:
         act = self._acts().get(self.asked.fault)
         if act is None:
             return
-        while command.running and command.phases < self.asked.phases:
+        while command.running and not self._moment(command):
             time.sleep(0.001)
         time.sleep(self.asked.delay_seconds)
         if command.running:
             act(command)
+
+    def _moment(self, command: Command) -> bool:
+        if self.asked.fault.endswith("-criu"):
+            return bool(command.criu())
+        return command.phases >= self.asked.phases
 
     def _acts(self) -> dict[str, Callable[[Command], None]]:
         source = self.asked.operation in ("capture", "replace")
@@ -100,7 +105,9 @@ class Fault:
     def _app_killed(self, *, source: bool) -> None:
         def act(target: Target) -> None:
             found = process.in_pid_namespace(target.init)
-            app = [each for each in found if each.pid != 1 and b"life.py" in _line(each.host_pid)]
+            app = [
+                each for each in found if each.pid != 1 and b"life.py" in checks.line(each.host_pid)
+            ]
             if not app:
                 raise ProcessLookupError
             victim = app[0] if self.draw.random() < 0.5 else self.draw.choice(app)
@@ -130,10 +137,3 @@ class Fault:
         for path in self.ground.published():
             self.told = hostile.damage(path, self.draw)
             self.struck = True
-
-
-def _line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""

@@ -28,7 +28,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 DEADLINE_SECONDS = 90.0
 ID = CheckpointID("chaos")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NAMESPACES = ("mnt", "pid", "net", "ipc", "uts")
+NAMESPACES = ("mnt", "pid", "net", "ipc", "uts")
 
 
 class Wrong(Exception):  # noqa: N818 - what a round finds is no failure of the runner
@@ -128,7 +128,7 @@ class Command:
 
     def criu(self) -> list[int]:
         found = [child for pid in self.inside() for child in descendants(pid)]
-        return [pid for pid in found if _line(pid).startswith(b"/chrek/criu/")]
+        return [pid for pid in found if _line(pid).startswith(b"criu\0")]
 
     def __str__(self) -> str:
         return "chrek " + " ".join(self.arguments)
@@ -168,16 +168,23 @@ def descendants(pid: int) -> list[int]:
 
 @dataclass
 class Ground:
-    """All of it below `root`; `inodes`: the namespaces that containers had."""
+    """All of it below `root`. namespaces: that containers had, held open: else the number of one
+    that is gone is soon another's."""
 
     root: Path
-    inodes: set[str] = field(default_factory=set)
+    namespaces: dict[str, int] = field(default_factory=dict)
     canary: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.canary = self.root / "canary"
         self.canary.mkdir(exist_ok=True)
         (self.canary / "bird").write_text("sings")
+
+    def close(self) -> None:
+        """Let go of the namespaces."""
+        for descriptor in self.namespaces.values():
+            os.close(descriptor)
+        self.namespaces.clear()
 
     def canary_names(self) -> list[str]:
         return [path.name for path in self.canary.iterdir()]
@@ -214,11 +221,13 @@ class Ground:
 
     def note(self, init: int) -> None:
         """Remember namespaces and cgroups, to see afterwards that nobody is left in them."""
-        for name in _NAMESPACES:
+        for name in NAMESPACES:
             try:
-                link = str(Path(f"/proc/{init}/ns/{name}").readlink())
-                if link != str(Path(f"/proc/self/ns/{name}").readlink()):
-                    self.inodes.add(link)
+                path = Path(f"/proc/{init}/ns/{name}")
+                link = str(path.readlink())
+                own = str(Path(f"/proc/self/ns/{name}").readlink())
+                if link not in (own, *self.namespaces):
+                    self.namespaces[link] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 return
 
@@ -256,11 +265,12 @@ class Ground:
             except ChrekError as error:
                 raise Wrong(f"published {path.name} does not verify: {error}") from error
 
+    def stop(self, name: str) -> None:
+        with suppress(ChrekError):
+            self.note(self.target(name).init)
+        with suppress(NotFoundError):
+            self.machine.containers.stop(name, grace_seconds=0.2)
+
     def stop_all(self) -> None:
         for container in self.machine.containers.list():
-            with suppress(ChrekError):
-                self.note(self.target(container.name).init)
-            try:
-                self.machine.containers.stop(container.name, grace_seconds=0.2)
-            except NotFoundError:
-                continue
+            self.stop(container.name)

@@ -83,11 +83,8 @@ def container(root: Path, draw: random.Random) -> str:
         "bundle a file": lambda: (home / "criu").write_text("x"),
         "bundle a FIFO": lambda: os.mkfifo(home / "criu"),
         "bundle full": lambda: (home / "criu/bin/criu").mkdir(parents=True),
-        "reaper a link": lambda: [
-            _instead(each, lambda each=each: each.symlink_to("/canary/bird"))  # type: ignore[misc]
-            for each in reapers
-        ],
-        "reaper a directory": lambda: [_instead(each, each.mkdir) for each in reapers],
+        "reaper a link": lambda: _links_for(reapers),
+        "reaper a directory": lambda: _instead(reapers[0], reapers[0].mkdir),
         "everything a link": lambda: _links(root),
         "preloads": lambda: _preloads(root),
     }
@@ -95,6 +92,12 @@ def container(root: Path, draw: random.Random) -> str:
     with suppress(FileNotFoundError, FileExistsError):
         ways[way]()
     return way
+
+
+def _links_for(files: list[Path]) -> None:
+    for each in files:
+        each.unlink()
+        each.symlink_to("/canary/bird")
 
 
 def _links(root: Path) -> None:

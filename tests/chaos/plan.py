@@ -46,7 +46,8 @@ class Round:
     again: bool
 
     def __str__(self) -> str:
-        when = f"{self.phases} phases + {self.delay_seconds * 1000:.0f} ms"
+        begin = "CRIU" if self.fault.endswith("-criu") else f"{self.phases} phases"
+        when = f"{begin} + {self.delay_seconds * 1000:.0f} ms"
         network = "private" if self.private else "host"
         return f"{self.program}, {self.operation}, {self.fault} at {when}, {network} network"
 

@@ -25,10 +25,10 @@ def values(cluster: Cluster) -> list[str]:
     """Flags of helm; none where nothing is missing."""
     if not cluster.own or _held() >> CAP_SYS_RESOURCE & 1:
         return []
-    prefix = _make()
+    _make()
     environment = [
         {"name": "CHREK_CRIU_BUNDLE", "value": MOUNTED},
-        {"name": "CHREK_TEST_PRLIMIT_SHIM", "value": f"{prefix}/{SHIM}"},
+        {"name": "CHREK_TEST_PRLIMIT_SHIM", "value": str(SHIM)},
     ]
     volume = {"name": "criu-for-tests", "hostPath": {"path": str(HERE), "type": "Directory"}}
     mount = {"name": "criu-for-tests", "mountPath": MOUNTED, "readOnly": True}
@@ -45,8 +45,8 @@ def _held() -> int:
     return int(next(line.split()[1] for line in status if line.startswith("CapEff:")), 16)
 
 
-def _make() -> str:
-    """Put it there, unless it is; the path at which CRIU is seen in a container."""
+def _make() -> None:
+    """Put it there, unless it is."""
     source = REPOSITORY / "tests" / "shim" / "prlimit.c"
     found = bundle.find().path
     inputs = [found / "VERSIONS", found / "bin" / "criu", source]
@@ -58,4 +58,3 @@ def _make() -> str:
         options = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror"]
         subprocess.run(["gcc", *options, "-o", HERE / SHIM, source, "-ldl"], check=True)
         record.write_text(made_from)
-    return (HERE / "PREFIX").read_text().strip()

@@ -14,6 +14,8 @@ from .podspecs import HEALTH, LOAD_SECONDS, deployment, model, pod, service
 from .team import Team, at_work
 
 PATIENT = {**HEALTH, "initialDelaySeconds": 40, "periodSeconds": 10}
+# The liveness probe of a placeholder waits for as long, too.
+HASTY = {"chrek.io/checkpoint": "auto", "chrek.io/restore-timeout": "20"}
 LOGS: dict[str, Any] = {"name": "logs", "emptyDir": {}}
 LOGS_MOUNT = {"name": "logs", "mountPath": "/logs"}
 LIVENESS = {**HEALTH, "initialDelaySeconds": 10, "periodSeconds": 5}
@@ -25,7 +27,8 @@ def team(cluster: Cluster) -> Iterator[Team]:
         patient = model("--message", "patient", readinessProbe=PATIENT, livenessProbe=PATIENT)
         made.create(deployment("patient", 1, pod("patient", patient)))
         web = model("--log", "/logs/app", livenessProbe=LIVENESS, volumeMounts=[LOGS_MOUNT])
-        made.create(service("web"), deployment("web", 1, pod("web", web, volumes=[LOGS])))
+        written = pod("x", web, annotations=HASTY, volumes=[LOGS], terminationGracePeriodSeconds=5)
+        made.create(service("web"), deployment("web", 1, written))
         yield made
 
 
@@ -144,7 +147,7 @@ def test_readiness_and_liveness_probes_see_the_restored_process(
     stop = "import os, sys; os.kill(int(sys.argv[1]), int(sys.argv[2]))"
     team.inside(name, "python3", "-c", stop, pid, "19")  # SIGSTOP
     team.wait("a pod that hangs not to be Ready", lambda: not team.is_ready(name))
-    team.wait_for_restart(name)
+    team.wait_for_restart(name, seconds=90)
     assert team.container(name)["lastState"]["terminated"]["exitCode"] == 137
     team.wait("it to be restored again", lambda: team.times(name, "Restored") == 2)
 

@@ -14,7 +14,7 @@ import pytest
 
 BUILD_BUNDLE = Path(__file__).parents[2] / "agent" / "criu" / "build-bundle"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chrek"
-PREFIX = "/chrek/criu"
+PREFIX = "/proc/fs"
 OLDEST = (4, 2)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for mounts and chroot")
@@ -90,7 +90,7 @@ class Container:
         script = f"""
             mount -t tmpfs tmpfs "$1"
             cp -r "$2/." "$1"
-            mkdir -p "$1{PREFIX}" "$1/proc" "$1/tmp" "$1/run" "$1/images"
+            mkdir -p "$1/proc" "$1/dev/shm" "$1/tmp" "$1/run" "$1/images"
             mount --rbind /proc "$1/proc"
             mount --bind "$3" "$1{PREFIX}"
             cd "$1"

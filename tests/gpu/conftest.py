@@ -22,6 +22,7 @@ from agent.kernel import process
 from agent.runtime.runc.containers import Containers
 
 PROGRAMS = Path(__file__).parent / "programs"
+_CHECKOUT = Path(__file__).parents[2]
 # The one that has torch; chrek itself may run under another.
 PYTHON = os.environ.get("CHREK_GPU_PYTHON") or "python3"
 GIB = 1 << 30
@@ -117,9 +118,10 @@ class Box:
             command, capture_output=True, text=True, timeout=seconds, cwd="/", check=False
         )
         made = Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+        text = f"$ chrek {' '.join(words)}\n{made.out}{made.err}"
         with (self.out / "commands.log").open("a") as log:
-            log.write(f"$ chrek {' '.join(words)}\n{made.out}{made.err}"
-                      f"-> {made.code}, {made.seconds:.2f} s\n")  # fmt: skip
+            log.write(text.replace(str(_CHECKOUT), "CHECKOUT"))
+            log.write(f"-> {made.code}, {made.seconds:.2f} s\n")
         assert code is None or made.code == code, f"{words} gave {made.code}: {made.err}"
         return made
 

@@ -170,6 +170,15 @@ def test_a_gpu_that_stays_busy_is_left_alone(box: Box, figures: Figures) -> None
                  seconds=done.seconds)  # fmt: skip
 
 
+def test_unified_memory_is_refused_by_name(box: Box, figures: Figures) -> None:
+    source = box.run("source", "tensor.py", "1", "managed")
+    answer = source.get()
+    done = box("checkpoint", source.name, "--as", "warm", code=None)
+    refused(done, "ManagedMemory")
+    assert source.get() == answer
+    figures.note("unified memory", said=said(done))
+
+
 @pytest.mark.parametrize(
     ("before", "during"), [("cuda-lock", "checkpoint"), ("dump", "restore of the source")]
 )

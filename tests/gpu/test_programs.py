@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from agent.cuda import hugepages
+from agent.cuda import hugepages, known
+from agent.cuda.helper.client import Helper
+from agent.kernel import process
 from tests.gpu.conftest import GIB, PROGRAMS, PYTHON, Box, Figures, Served
 
 REQUESTS = 1000
@@ -84,9 +86,34 @@ def test_a_model_with_captured_graphs(box: Box, figures: Figures, shape: str) ->
 
 
 def test_a_compiled_model(box: Box, figures: Figures) -> None:
-    source = box.run("source", "model.py", weights("0.6b"), "0.6b", "compile")
+    options = ("--env", "TORCHINDUCTOR_COMPILE_THREADS=1")
+    source = box.run("source", "model.py", weights("0.6b"), "0.6b", "compile", options=options)
     what = "Qwen3-0.6B-shaped, torch.compile"
     there_and_back(box, figures, source, what, question="/generate?64", many="/step")
+
+
+async def test_workers_that_have_a_gpu_half_open_are_refused_by_name(
+    box: Box, figures: Figures
+) -> None:
+    source = box.run("source", "model.py", weights("0.6b"), "0.6b", "compile")
+    before = source.get("/generate?16")
+    helper = Helper()
+    for each in source.processes():
+        if known.may_use_cuda(each.host_pid):
+            answers = [
+                (await helper._ask(call, 60.0, pid=each.host_pid)).result or "ok"
+                for call in ("restore_thread", "state")
+            ]
+            mapped = known.maps_a_gpu(each.host_pid)
+            found = process.descriptor_targets(each.host_pid).values()
+            figures.note(
+                f"torch.compile: {each.name} {each.pid} of {each.parent}", answers=answers,
+                mapped=mapped, descriptors=sum("nvidia" in where for where in found),
+            )  # fmt: skip
+    await helper.close()
+    done = box("checkpoint", source.name, "--as", "warm", code=None)
+    assert "GPUWithoutContext" in done.err
+    assert source.get("/generate?16") == before
 
 
 def test_an_api_process_and_an_engine_process(box: Box, figures: Figures) -> None:

@@ -11,6 +11,7 @@ import pytest
 from conftest import PYTHON, Chrek, get, leftovers, processes_of, wait_for
 
 
+
 def descendants(pid: int) -> list[int]:
     """`pid` and everything below it, the deepest last."""
     found = [pid]
@@ -30,7 +31,7 @@ def inside_processes(pid: int) -> list[int]:
 
 def bundle_mounts(init: int) -> list[str]:
     text = Path(f"/proc/{init}/mountinfo").read_text()
-    return [line for line in text.splitlines() if "/chrek/criu" in line]
+    return [line for line in text.splitlines() if "criu/bundle" in line]
 
 
 @pytest.mark.parametrize("seed", range(8))

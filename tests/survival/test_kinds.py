@@ -72,6 +72,7 @@ EXPECTED: dict[str, Any] = {
         "umask": 0o027,
     },
     "timers": {"real": True, "posix": True, "virtual": True},
+    "timers_whose_signals_wait": "ticks",
 }
 
 

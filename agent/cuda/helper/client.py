@@ -3,12 +3,9 @@
 import asyncio
 import contextlib
 import itertools
-import os
-import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,14 +14,13 @@ from agent.cuda.driver import GPU_UUID, State
 from agent.cuda.errors import NO_CONTEXT, HelperError, NoDriverError, of_result
 from agent.cuda.helper import wire
 from agent.cuda.helper.model import Inventory
+from agent.cuda.helper.process import HelperProcess, started
 from agent.cuda.helper.wire import Answer, Request
 from chrek.ids import HostPID
 
 _COMMAND = (sys.executable, "-m", "agent.cuda.helper")
-_REPOSITORY = Path(__file__).resolve().parents[3]
 _END_SECONDS = 5.0
 _HINT = "The agent must see the driver's libraries: docs/gpu.md"
-_PASSED = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +31,6 @@ class Deadlines:
     start: float = 60.0
     copy: float = 900.0
     locked: float = 30.0
-
-
-@dataclass
-class _Running:
-    """One helper process. waiting: number of a call -> its answer to come."""
-
-    process: asyncio.subprocess.Process
-    channel: socket.socket
-    reader: "asyncio.Future[None]" = field(default_factory=asyncio.Future)
-    waiting: dict[int, "asyncio.Future[Answer]"] = field(default_factory=dict)
 
 
 class Helper:
@@ -64,7 +50,7 @@ class Helper:
         self._command = command
         self._idle_seconds = idle_seconds
         self._deadlines = deadlines or Deadlines()
-        self._running: _Running | None = None
+        self._running: HelperProcess | None = None
         self._starting = asyncio.Lock()
         self._numbers = itertools.count(1)
         self._idle: asyncio.TimerHandle | None = None
@@ -73,13 +59,13 @@ class Helper:
     @property
     def pid(self) -> int | None:
         """Of the process, while there is one."""
-        return self._running.process.pid if self._running else None
+        return self._running.pid if self._running else None
 
     async def warm(self) -> None:
         """Have CUDA initialised, which takes a moment, beside whatever comes next."""
         running = await self._started()
-        with contextlib.suppress(OSError):
-            wire.send(running.channel, Request(next(self._numbers), "warm"))
+        with contextlib.suppress(HelperError):
+            running.send(Request(next(self._numbers), "warm"))
         self._rest(running)
 
     async def inventory(self) -> Inventory:
@@ -131,108 +117,51 @@ class Helper:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         running.waiting[request.number] = answer
         try:
-            try:
-                wire.send(running.channel, request)
-                async with asyncio.timeout(seconds):
-                    return await answer
-            except TimeoutError as error:
-                raise HelperError(f"the driver did not answer {call} in {seconds:.0f} s") from error
-            except OSError as error:
-                raise HelperError(f"the driver's helper broke off: {error}") from error
+            running.send(request)
+            async with asyncio.timeout(seconds):
+                return await answer
+        except TimeoutError as error:
+            why = f"the driver did not answer {call} in {seconds:.0f} s"
+            self._discard(running, why)
+            raise HelperError(why) from error
         except HelperError as error:
-            running.waiting.pop(request.number, None)
             self._discard(running, error.message)
             raise
         finally:
-            running.waiting.pop(request.number, None)
+            running.waiting.pop(request.number).cancel()
             self._rest(running)
 
-    async def _started(self) -> _Running:
+    async def _started(self) -> HelperProcess:
         async with self._starting:
             if self._idle is not None:
                 self._idle.cancel()
-                self._idle = None
+            if self._running is not None and not self._running.lives:
+                self._discard(self._running, "it died")
             if self._running is None:
-                self._running = await self._start()
+                self._running = await started(self._command)
             return self._running
 
-    async def _start(self) -> _Running:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            ours.setblocking(False)
-            passed = {name: os.environ[name] for name in _PASSED if name in os.environ}
-            passed["PYTHONPATH"] = os.pathsep.join(
-                [str(_REPOSITORY), *filter(None, [passed.get("PYTHONPATH")])]
-            )
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *self._command,
-                    str(theirs.fileno()),
-                    pass_fds=(theirs.fileno(),),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    env=passed,
-                    cwd="/",
-                    start_new_session=True,
-                )
-            except OSError as error:
-                ours.close()
-                raise HelperError(f"the driver's helper does not start: {error}") from error
-        running = _Running(process, ours)
-        running.reader = asyncio.create_task(self._read(running))
-        return running
-
-    async def _read(self, running: _Running) -> None:
-        loop = asyncio.get_running_loop()
-        decoder = msgspec.json.Decoder(Answer)
-        try:
-            while packet := await loop.sock_recv(running.channel, wire.PACKET_BYTES):
-                answer = decoder.decode(packet)
-                waiting = running.waiting.get(answer.number)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(answer)
-        except OSError:
-            pass
-        self._discard(running, "it died")
-
-    def _rest(self, running: _Running) -> None:
+    def _rest(self, running: HelperProcess) -> None:
         """After a call: end the process when no other comes for a while."""
-        if running.waiting or self._running is not running:
-            return
         if self._idle is not None:
             self._idle.cancel()
         loop = asyncio.get_running_loop()
         self._idle = loop.call_later(self._idle_seconds, self._rested, running)
 
-    def _rested(self, running: _Running) -> None:
+    def _rested(self, running: HelperProcess) -> None:
         if self._running is running and not running.waiting:
             self._discard(running, "it was idle")
 
-    def _discard(self, running: _Running, why: str) -> None:
-        """Kill a helper; the next call starts another. One that is in the driver's hands may not
-        die at once, so nobody waits for it but a task of its own."""
-        if self._running is running:
-            self._running = None
-        if running.reader.done() and running.process.returncode is not None:
+    def _discard(self, running: HelperProcess, why: str) -> None:
+        """Kill a helper; the next call starts another. Its end is a task's business: it may be
+        in the driver's hands and not die at once."""
+        if self._running is not running:
             return
-        running.reader.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            running.process.kill()
-        _fail(running, why)
-        running.channel.close()
-        end = asyncio.create_task(_awaited(running.process))
+        self._running = None
+        running.kill(why)
+        end = asyncio.create_task(running.ended())
         self._ends.add(end)
         end.add_done_callback(self._ends.discard)
-
-
-async def _awaited(process: asyncio.subprocess.Process) -> None:
-    await process.wait()
-
-
-def _fail(running: _Running, why: str) -> None:
-    for waiting in running.waiting.values():
-        if not waiting.done():
-            waiting.set_exception(HelperError(f"the driver's helper was ended: {why}"))
 
 
 def _value(answer: Answer, call: str, pid: HostPID) -> Any:

@@ -26,7 +26,7 @@ from chrek.errors import ChrekError, MachineError, RuntimeFailedError
 from chrek.names import WAITED_MARK
 
 _PR_SET_CHILD_SUBREAPER = 36
-_MS_REC_PRIVATE = 0x4000 | 0x40000
+_MS_REC_SLAVE = 0x4000 | 0x80000
 _CHUNK = 1 << 16
 # chrek-init's word for "start me again": a fresh container, in which the next start is cold. The
 # kubelet does the same for a pod; /chrek is kept, as an emptyDir is.
@@ -114,7 +114,7 @@ def _mount_root(places: Places) -> None:
     for directory in (places.upper, places.work, places.bundle / "rootfs"):
         directory.mkdir(parents=True, exist_ok=True)
     calls.unshare(calls.CLONE_NEWNS)
-    calls.mount("none", "/", "", _MS_REC_PRIVATE, "")
+    calls.mount("none", "/", "", _MS_REC_SLAVE, "")  # the host can unmount its disks
     options = f"lowerdir=/,upperdir={places.upper},workdir={places.work}"
     try:
         calls.mount("overlay", str(places.bundle / "rootfs"), "overlay", 0, options)

@@ -1,8 +1,8 @@
 """A GPU program: GIB of random bytes on the GPU, a captured CUDA graph, and a thread that beats.
 
-usage: tensor.py PORT GIB [pinned] [flight]
+usage: tensor.py PORT GIB [pinned] [flight] [managed]
     pinned: some of its host memory is pinned. flight: a thread always has work in flight on a
-    stream of its own, with events recorded between.
+    stream of its own, with events recorded between. managed: it has some unified memory, too.
 
 Serves HTTP: / is the sum of what is on the GPU and what a replay of the graph gives; /health needs
 no GPU; /beats is how often the thread has beaten; /busy/SECONDS keeps the GPU at work; /flight is
@@ -63,6 +63,13 @@ def look() -> dict[str, object]:
         if pinned is not None:
             found["pinned"] = float(pinned.to(device, non_blocking=True).double().sum())
         return found
+
+
+if "managed" in sys.argv:
+    from cuda.bindings import runtime
+
+    result, _ = runtime.cudaMallocManaged(64 << 20, runtime.cudaMemAttachGlobal)
+    assert int(result) == 0
 
 
 class Flight:

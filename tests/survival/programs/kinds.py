@@ -556,8 +556,36 @@ def timers():
         while any(ticks[name] <= before[name] for name in ticks) and time.monotonic() < deadline:
             time.sleep(0.01)
         return {name: ticks[name] > before[name] for name in ticks} | {
-            "virtual": 9_000 < signal.getitimer(signal.ITIMER_VIRTUAL)[0] <= 10_000
+            "virtual": 9_000 < signal.getitimer(signal.ITIMER_VIRTUAL)[0] < 10_001
         }
+
+    return use
+
+
+def timers_whose_signals_wait():
+    """They go off before anybody looks, in a process of its own; the kernel arms them again when
+    the signal is taken."""
+    ours, theirs = socket.socketpair()
+    waiting = (signal.SIGALRM, signal.SIGRTMIN + 3)
+    if os.fork() == 0:
+        signal.setitimer(signal.ITIMER_REAL, 0, 0)
+        signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+        signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+        event = struct.pack("qii48x", 0, waiting[1], 0)
+        timer = ctypes.c_void_p()
+        assert libc.timer_create(MONOTONIC, event, ctypes.byref(timer)) == 0
+        every = struct.pack("qqqq", 0, 20_000_000, 0, 20_000_000)
+        assert libc.timer_settime(timer, 0, every, None) == 0
+        while theirs.recv(1):
+            # The first that waits, and two that come.
+            took = [all(signal.sigtimedwait([one], 10) for _ in range(3)) for one in waiting]
+            theirs.send(b"ticks" if all(took) else f"stopped: {took}".encode())
+        os._exit(0)
+
+    def use():
+        time.sleep(0.1)
+        ours.send(b"?")
+        return ours.recv(100).decode()
 
     return use
 
@@ -568,7 +596,7 @@ KINDS = {
         eventfd, signalfd, pending_signal, timerfd, inotify, pidfd, epoll, pipes, socket_pairs,
         passed_descriptor, unix_server, unix_backlog, udp, tcp_options, netlink, tmpfile, deleted,
         deleted_directory, memfd, mapped_files, anonymous_memory, locks, lease,
-        flags_of_descriptors, timers,
+        flags_of_descriptors, timers, timers_whose_signals_wait,
     )
 }  # fmt: skip
 
