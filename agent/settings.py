@@ -22,6 +22,7 @@ class Settings:
     captured. restore_timeout_seconds: then the placeholder starts cold. first_word_seconds: so
     long chrek-init waits to hear that a restore begins. test_shim: only for
     tests on machines without CAP_SYS_RESOURCE: a library that CRIU preloads (tests/shim).
+    shown_root: what a person who looks for `root` finds it as, where that is another path.
     huge_pages: switch huge pages on for the whole node while a GPU's bytes are copied.
     """
 
@@ -33,11 +34,16 @@ class Settings:
     restore_timeout_seconds: float = 300.0
     first_word_seconds: float = 15.0
     test_shim: str | None = None
+    shown_root: Path | None = None
     huge_pages: bool = False
 
     def new_scratch(self) -> Path:
         """A new place for one restore, not yet made."""
         return self.scratch / f"{mark(self.root)}-{uuid.uuid4().hex}"
+
+    def shown(self, path: Path) -> Path:
+        """`path` below `root` for a person."""
+        return self.shown_root / path.relative_to(self.root) if self.shown_root else path
 
     @property
     def logs(self) -> Path:

@@ -11,18 +11,21 @@ from contextvars import ContextVar
 
 _log = logging.getLogger("chrek.phase")
 _recorded: ContextVar[dict[str, float] | None] = ContextVar("recorded", default=None)
+_of: ContextVar[str] = ContextVar("of", default="")
 _nested: ContextVar[list[float] | None] = ContextVar("nested", default=None)
 
 
 @contextmanager
-def recording() -> Iterator[dict[str, float]]:
-    """Collect the seconds of every phase that ends inside, by name, in order of their end."""
+def recording(of: str = "") -> Iterator[dict[str, float]]:
+    """Collect the seconds of every phase that ends inside, by name, in order of their end. of:
+    whose they are, for the log: several may be at work at once."""
     seconds: dict[str, float] = {}
-    token = _recorded.set(seconds)
+    token, told = _recorded.set(seconds), _of.set(of)
     try:
         yield seconds
     finally:
         _recorded.reset(token)
+        _of.reset(told)
 
 
 @contextmanager
@@ -43,4 +46,5 @@ def phase(name: str) -> Iterator[None]:
         seconds = _recorded.get()
         if seconds is not None:
             seconds[name] = seconds.get(name, 0.0) + own
-        _log.info("phase", extra={"fields": {"phase": name, "seconds": round(own, 4)}})
+        whose = {"of": _of.get()} if _of.get() else {}
+        _log.info("phase", extra={"fields": {**whose, "phase": name, "seconds": round(own, 4)}})

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from agent.act.looking import Looking
 from agent.plan.fit import Here
 from agent.runtime.cri.model import ContainerID, Status
 from agent.runtime.target import Target
@@ -22,7 +23,7 @@ class Life:
     running: that container. started_cold: this agent saw it start its command. failure: reason of
     the last restore that failed, until one succeeds. failures: failed restores in a row.
     restored_at: event loop's time of the last restore. told: what was reported of the capture, so
-    that it is said once. read_ahead: was asked for.
+    that it is said once. read_ahead: was asked for. looking: for the file that says it is warm.
     """
 
     decided: ContainerID | None = None
@@ -33,6 +34,7 @@ class Life:
     restored_at: float | None = None
     told: set[str] = field(default_factory=set)
     read_ahead: bool = False
+    looking: Looking = field(default_factory=Looking)
 
     def runs(self, container: ContainerID, running: Running) -> None:
         """`container` runs something; this agent did not see how it began."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -11,14 +10,12 @@ from agent.act.life import Life, Running
 from agent.act.node import Node, now
 from agent.engine import gpu
 from agent.init import words
-from agent.kernel import calls
 from agent.plan import capture as plan
 from agent.plan.capture import Attempt, Refuse, Wait
 from agent.plan.checkpoint import CheckpointView
 from agent.plan.pod import PodView
 from agent.plan.warm import Never, NotYet, warmth
 from agent.runtime.cri.model import Container
-from agent.runtime.target import Target
 from agent.store.checkpoints import Stored
 from agent.watch.workers import GoneError
 from chrek.errors import ChrekError, TargetGoneError
@@ -68,9 +65,11 @@ class Pods:
             self._lives.pop(uid, None)
             self._expected.pop(uid, None)
             raise GoneError(uid)
+        life = self._lives.setdefault(uid, Life())
+        if pod.annotated and not (pod.wrapped or pod.learn):
+            self._tell_not_taken_on(pod, life)
         if pod.container is None or not (pod.wrapped or pod.learn) or pod.ended:
             return None
-        life = self._lives.setdefault(uid, Life())
         container = self._node.containers.of(uid, pod.container)
         if container is None or container.state != "running":
             self._prepare(pod, life)
@@ -100,6 +99,16 @@ class Pods:
             return None
         return await self._maybe_capture(pod, life, life.running)
 
+    def _tell_not_taken_on(self, pod: PodView, life: Life) -> None:
+        """Whoever made it, a controller mostly, was told so by the webhook, if that was there."""
+        if self._node.memory.enabled(pod.namespace) and life.once("not taken on"):
+            why = pod.problem or "the webhook was not there, or its log says why"
+            self._node.reporter.event(
+                pod, "Warning", "NotTakenOn",
+                f"annotated, but it was not taken on when it was created: {why}. Once that is "
+                "mended, delete the pod to have it made anew",
+            )  # fmt: skip
+
     def _prepare(self, pod: PodView, life: Life) -> None:
         """Its claim is mounted once its init container has been made."""
         if not life.read_ahead and self._node.containers.of(pod.uid, names.INIT_CONTAINER):
@@ -117,7 +126,8 @@ class Pods:
         node = self._node
         if not node.memory.enabled(pod.namespace) or node.memory.ending(pod.namespace):
             return None
-        warm = warmth(pod, now(), file_there=_file_there(pod, running.target))
+        there = await life.looking.ask(pod.wish, running.target)
+        warm = warmth(pod, now(), file_there=there)
         if isinstance(warm, NotYet):
             return warm.again_seconds
         if isinstance(warm, Never):
@@ -227,22 +237,3 @@ def _is_cancelled() -> bool:
     """Whether the worker itself is to end."""
     current = asyncio.current_task()
     return current is not None and current.cancelling() > 0
-
-
-def _file_there(pod: PodView, target: Target) -> bool | None:
-    """Whether the file is there that says the pod is warm; None where none was named."""
-    path = pod.wish.checkpoint_after if pod.wish else None
-    if not isinstance(path, str):
-        return None
-    try:
-        root = os.open(target.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        os.close(calls.openat2(root, path.lstrip("/"), os.O_PATH, resolve=calls.RESOLVE_IN_ROOT))
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(root)

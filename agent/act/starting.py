@@ -167,6 +167,10 @@ def _found_running(start: _Start) -> None:
     start.say("runs already")
     if start.mark in start.pod.restored_message:
         return
+    if reason := start.life.failure:  # in the container before this one, which could not go on
+        start.life.started_cold = True
+        start.conclude(reason, "the container before this one could not be restored: started cold")
+        return
     message = (
         "its command was started by chrek-init: no agent was at work on this node at that time. "
         f"Why: kubectl logs {start.pod.name} -c {start.container.name}"

@@ -45,11 +45,12 @@ def told(message: str, log: Path) -> str:
     return f"{meaning} ({first})" if meaning else first
 
 
-def keep(log: Path, place: Path) -> str:
-    """Copy the log of a failed run to `place`; a hint that says where, empty when it fails."""
+def keep(log: Path, place: Path, shown: Path | None = None) -> str:
+    """Copy the log of a failed run to `place`, which a person knows as `shown`; a hint that says
+    where, empty when it fails."""
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(log, place)
     except OSError:
         return ""  # the error itself was quoted already
-    return f"CRIU's log: {place}"
+    return f"CRIU's log: {shown or place}"

@@ -70,7 +70,7 @@ class _Work:
 async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored:
     """Checkpoint a running container, which runs on; what was published. Raises ChrekError."""
     target, settings = asked.target, means.settings
-    with recording() as seconds, contextlib.ExitStack() as stack:
+    with recording(target.name) as seconds, contextlib.ExitStack() as stack:
         stack.enter_context(operations.alone(settings, target))
         async with Inside() as inside:
             with phase("inspect"):
@@ -181,7 +181,8 @@ def _explained(error: CRIUFailedError, work: _Work) -> ChrekError:
         return TargetGoneError(f"{name} ended while it was captured: {told}")
     if "No space left" in told or shutil.disk_usage(work.images).free == 0:
         return StorageFullError(f"no space is left for the checkpoint of {name}, which runs on")
-    kept = log.keep(written, work.means.settings.logs / f"{name}-dump.log")
+    place = work.means.settings.logs / f"{name}-dump.log"
+    kept = log.keep(written, place, work.means.settings.shown(place))
     return DumpError(f"{name} could not be dumped and runs on: {told}", hint=kept)
 
 

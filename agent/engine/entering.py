@@ -13,13 +13,15 @@ from agent.runtime.target import Target
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What CRIU gets. images, work: directory descriptors. large: image name -> descriptor of a
-    file too large to copy. stdio: place -> descriptor of the container's own standard stream."""
+    file too large to copy. stdio: place -> descriptor of the container's own standard stream.
+    labelled: the images have labels of AppArmor."""
 
     images: int
     work: int
     last_pid: int = 0
     large: dict[str, int] = field(default_factory=dict)
     stdio: dict[str, int] = field(default_factory=dict)
+    labelled: bool = False
 
 
 async def dump(inside: Inside, target: Target, means: Means, entry: Entry) -> CRIUProcess:
@@ -57,6 +59,7 @@ async def _start(
                 "last_pid": entry.last_pid,
                 "descriptors": list(named),
                 "links": list(entry.large),
+                "labelled": entry.labelled,
                 "preload": means.settings.test_shim,
             }
             return await inside.start_criu(request, list(named.values()))

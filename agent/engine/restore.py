@@ -78,7 +78,7 @@ async def restore(target: Target, path: Path, *, means: Means, choices: Choices)
     limit_seconds = choices.timeout_seconds or means.settings.restore_timeout_seconds
     work = _Work(target, path, means, choices, means.settings.new_scratch())
     try:
-        with recording() as seconds:
+        with recording(target.name) as seconds:
             async with asyncio.timeout(limit_seconds):
                 pid, ended = await _restore(work)
             return Restored(target, pid, dict(seconds), ended)
@@ -183,6 +183,7 @@ async def _enter(
         last_pid=_last_pid(manifest, prepared),
         large=prepared.large,
         stdio=streams,
+        labelled=prepared.passed.labelled,
     )
     return await entering.restore(inside, work.target, work.means, entry)
 
@@ -246,5 +247,6 @@ async def _run_criu(
 def _explained(error: CRIUFailedError, work: _Work) -> RestoreError:
     name, written = work.target.name, work.scratch / _RESTORE_LOG
     told = log.told(error.message, written)
-    kept = log.keep(written, work.means.settings.logs / f"{name}-restore.log")
+    place = work.means.settings.logs / f"{name}-restore.log"
+    kept = log.keep(written, place, work.means.settings.shown(place))
     return RestoreError(f"CRIU could not restore into {name}: {told}", hint=kept)

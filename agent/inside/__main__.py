@@ -20,6 +20,9 @@ from agent.inside import namespaces, wire
 from agent.kernel import cgroups, progress
 
 _FAILED = 70
+_APPARMOR = 500
+"""The bundle's CRIU takes this descriptor, if it is open, for a kernel with AppArmor. By itself it
+looks for /sys/kernel/security, which no container has; then it would set no label."""
 _NOWHERE = "/" + 300 * "x"
 """Longer than any name can be: nothing is ever found there."""
 _STILL_SECONDS, _MORE_SECONDS = 10.0, 5.0
@@ -73,7 +76,7 @@ def _in_namespace(action, *arguments) -> None:  # type: ignore[no-untyped-def]
 
 
 def _become_criu(
-    channel: socket.socket, tree: int, named: dict[str, int], links: list[str], preload: str | None
+    channel: socket.socket, tree: int, named: dict[str, int], request: wire.Request
 ) -> None:
     """In the child: make the RPC socket, hand its other end to the agent, become CRIU.
 
@@ -85,7 +88,7 @@ def _become_criu(
     found from the bundle itself, a mount that is attached nowhere, as the working directory.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for name in links:
+    for name in request["links"]:
         # A task being restored opens it through the link, while CRIU holds the descriptor.
         os.symlink(f"/proc/{os.getpid()}/fd/{named[name]}", name, dir_fd=named["images"])
     for descriptor in (*named.values(), ours.fileno()):
@@ -96,13 +99,13 @@ def _become_criu(
     # not to die of SIGPIPE while the source is frozen.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     null = os.open("/dev/null", os.O_RDWR)
-    for standard in (0, 1, 2):
+    for standard in (0, 1, 2, *([_APPARMOR] if request["labelled"] else [])):
         os.dup2(null, standard)
     # No configuration file, plugin or program of the container may be used by this root process.
     os.setgroups([])  # CRIU leaves its own to a task that had none
     environment = {"PATH": _NOWHERE}
-    if preload:
-        environment["LD_PRELOAD"] = preload
+    if request["preload"]:
+        environment["LD_PRELOAD"] = request["preload"]
     os.fchdir(tree)
     loader = next(name for name in os.listdir("lib") if name.startswith("ld-linux"))  # noqa: PTH208
     arguments = ["criu", "--library-path", "lib", "bin/criu"]
@@ -111,12 +114,12 @@ def _become_criu(
 
 
 def _start_criu(
-    channel: socket.socket, tree: int, named: dict[str, int], links: list[str], preload: str | None
+    channel: socket.socket, tree: int, named: dict[str, int], request: wire.Request
 ) -> int:
     child = os.fork()
     if child == 0:
         try:
-            _become_criu(channel, tree, named, links, preload)
+            _become_criu(channel, tree, named, request)
         except OSError as error:
             failed: wire.Event = {"event": "failed", "step": "start CRIU", "message": str(error)}
             wire.send(channel, failed, [])
@@ -188,7 +191,7 @@ def _serve(channel: socket.socket, request: wire.Request, descriptors: list[int]
         with _Step("reserve PIDs"):
             _in_namespace(namespaces.raise_last_pid, request["last_pid"])
     with _Step("start CRIU"):
-        child = _start_criu(channel, tree, named, request["links"], request["preload"])
+        child = _start_criu(channel, tree, named, request)
     for descriptor in named.values():
         os.close(descriptor)
     status = _await_criu(channel, child, proc, end_with_agent=restoring)

@@ -27,6 +27,7 @@ class Request(TypedDict):
         `inherited_as`.
     links: restore only: files of the images directory that are too large to copy; each becomes
         a link to a descriptor of CRIU's.
+    labelled: restore only: the tasks are given a label of AppArmor.
     """
 
     task: Literal["dump", "restore"]
@@ -34,6 +35,7 @@ class Request(TypedDict):
     last_pid: int
     descriptors: list[str]
     links: list[str]
+    labelled: bool
     preload: str | None
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ _log = logging.getLogger("chrek.agent")
 ROOT: Final = Path("/var/lib/chrek")
 """The node's own directory of this installation."""
 
+_SHOWN: Final = "CHREK_STATE_ON_NODE"
+"""The same directory as the node has it; the chart says it."""
 _RETRY_SECONDS: Final = 2.0
 _LOCK_POLL_SECONDS: Final = 0.2
 _LAST_REPORTS_SECONDS: Final = 2.0
@@ -190,4 +193,5 @@ def _settings(asked: Flags) -> Settings:
         scratch=found.scratch,
         files_limit_bytes=asked.work.files_limit_bytes,
         test_shim=found.test_shim,
+        shown_root=Path(shown) if (shown := os.environ.get(_SHOWN)) else None,
     )

@@ -47,7 +47,7 @@ def wait_seconds(lease: Lease | None, now: datetime, *, node: str, pod: PodView)
     if is_held(lease, now) and lease.renewed:
         is_others = not is_own(lease, node, pod)
         return _until(lease.renewed + timedelta(seconds=LEASE_SECONDS), now) if is_others else 0.0
-    if lease.renewed and lease.failures:
+    if lease.renewed and lease.failures and lease.renewed <= now:
         lapsed = timedelta(seconds=backoff_seconds(lease.failures + 1))
         return _until(lease.renewed + lapsed, now)
     if lease.retry_after is None:

@@ -85,6 +85,8 @@ def _unusable(pod: PodView, checkpoint: CheckpointView) -> Cold | None:
             f"checkpoint {name} was made from a pod with another image, command, environment, "
             f"mounts, GPUs or user. Name another one, or: kubectl delete checkpoint {name}",
         )
+    if not checkpoint.variants and checkpoint.phase == "Pending" and not _has_failed(checkpoint):
+        return Cold("NoCheckpoint", f"Checkpoint {name} is made once this pod is warm")
     if not checkpoint.variants:
         return Cold(
             "CheckpointNotReady",
@@ -109,6 +111,10 @@ def _of_variants(
             f"say why. To have it made anew: kubectl delete checkpoint {checkpoint.name}",
         )
     return Restore(tuple(variants), _timeout_seconds(wish.restore_timeout_seconds, checkpoint))
+
+
+def _has_failed(checkpoint: CheckpointView) -> bool:
+    return checkpoint.lease is not None and checkpoint.lease.failures > 0
 
 
 def _none_fits(checkpoint: CheckpointView, here: Here) -> Cold:

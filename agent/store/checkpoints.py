@@ -251,10 +251,10 @@ def verify(path: Path, keys: Keyring) -> Manifest:
 
 
 def table(staged: Path) -> list[StoredFile]:
-    """The file table of a staged checkpoint: every file below it, hashed."""
+    """The file table of a staged checkpoint: every file below it, hashed; raises DamagedError."""
     files: list[StoredFile] = []
-    for path in sorted(entry for entry in staged.rglob("*") if entry.is_file()):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    for path in sorted(entry for entry in staged.rglob("*") if not entry.is_dir()):
+        descriptor = _open_own(str(path))
         try:
             size = os.fstat(descriptor).st_size
             digest = hashing.of_descriptor(descriptor, size)
@@ -353,7 +353,7 @@ def _delete(trash: Path) -> bool:
 def _sync_tree(path: Path) -> None:
     for directory, _, names in os.walk(path):
         for name in names:
-            descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = _open_own(f"{directory}/{name}")
             try:
                 os.fsync(descriptor)
             except OSError as error:
@@ -361,6 +361,22 @@ def _sync_tree(path: Path) -> None:
             finally:
                 os.close(descriptor)
         _sync_directory(Path(directory))
+
+
+def _open_own(path: str) -> int:
+    """A file of a staged checkpoint; raises DamagedError for what chrek does not make. Others may
+    write the volume, and opening a FIFO waits for ever."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        os.close(descriptor)
+        raise DamagedError(
+            f"{path} is not what was written there: somebody else writes to the volume"
+        )
+    return descriptor
 
 
 def _sync_directory(path: Path) -> None:

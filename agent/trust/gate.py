@@ -20,10 +20,11 @@ from chrek.errors import DamagedError, ExceedsError
 @dataclass(frozen=True, slots=True)
 class Passed:
     """images: by name, as CRIU may have them. threads: of each live process, as PIDs of the
-    container, the process's own first."""
+    container, the process's own first. labelled: whether the images give them a label."""
 
     images: dict[str, bytes]
     threads: dict[int, tuple[int, ...]]
+    labelled: bool
 
 
 def passed(
@@ -48,4 +49,5 @@ def passed(
     opened.check(decoded, container)
     tasks.check(decoded, cores, container)
     tasks.tame(decoded, cores, container, label)
-    return Passed(decoded.written(), {task.pid: task.tids for task in cores})
+    threads = {task.pid: task.tids for task in cores}
+    return Passed(decoded.written(), threads, labelled=label is not None)

@@ -110,8 +110,11 @@ class ClusterAPI:
             async with await self._ask(_Question("GET", path, limit, query)) as answer:
                 if not answer.ok:
                     check(path, answer.status, await answer.read())
-                async for line in answer.content:
-                    yield line
+                try:
+                    async for line in answer.content:
+                        yield line
+                except aiohttp.SocketTimeoutError:
+                    return  # nothing has changed for so long; or the connection is dead: begin anew
         except _UNREACHABLE as error:
             raise no_answer(path, error) from error
         except (ValueError, HttpProcessingError) as error:  # too long a line; a list has no limit

@@ -64,6 +64,7 @@ class Command:
         self.out: list[str] = []
         self.said: list[str] = []
         self.seen: dict[int, int] = {}
+        self._shims: set[int] = set()
         self._threads = [
             threading.Thread(target=each, daemon=True)
             for each in (self._read_out, self._read_said, self._look)
@@ -84,7 +85,7 @@ class Command:
     def _look(self) -> None:
         """What this command has started; containers' shims live on by design."""
         while self.process.returncode is None:
-            for pid in descendants(self.process.pid):
+            for pid in descendants(self.process.pid, self._shims):
                 if pid not in self.seen and (ticks := process.start_ticks(pid)) is not None:
                     self.seen[pid] = ticks
             time.sleep(0.005)
@@ -112,6 +113,8 @@ class Command:
     @property
     def error(self) -> str:
         lines = [line.strip() for line in self.said if line.startswith("chrek:")]
+        if "--json" in self.arguments:
+            lines += [line.strip() for line in self.out if '"message"' in line]
         return " | ".join(lines)[:400] or "".join(self.said)[-400:]
 
     def alive(self) -> list[int]:
@@ -119,7 +122,7 @@ class Command:
         return [
             pid
             for pid, ticks in self.seen.items()
-            if process.same(pid, ticks) and not _is_container(pid)
+            if process.same(pid, ticks) and not _is_zombie(pid) and not _is_container(pid)
         ]
 
     def inside(self) -> list[int]:
@@ -153,16 +156,27 @@ def _is_container(pid: int) -> bool:
     return False
 
 
-def descendants(pid: int) -> list[int]:
-    """Everything below `pid` but shims and what is below them."""
+def _is_zombie(pid: int) -> bool:
+    try:
+        return process.read(pid).state == "Z"
+    except OSError:
+        return True
+
+
+def descendants(pid: int, shims: set[int] | None = None) -> list[int]:
+    """Everything below `pid` but shims and what is below them. shims: those that were seen, as one
+    that dies has lost its command line before its children."""
+    known = shims if shims is not None else set()
     found = [pid]
     for parent in found:
         try:
             tasks = list(Path(f"/proc/{parent}/task").iterdir())
-            children = [each for task in tasks for each in (task / "children").read_text().split()]
+            lines = [(task / "children").read_text().split() for task in tasks]
         except OSError:
             continue
-        found += [int(each) for each in children if b"runc.shim" not in _line(int(each))]
+        children = [int(each) for line in lines for each in line]
+        known.update(each for each in children if b"runc.shim" in _line(each))
+        found += [each for each in children if each not in known]
     return found[1:]
 
 

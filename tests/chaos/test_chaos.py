@@ -1,27 +1,15 @@
 """A few rounds of chaos, and a short soak, as tests. Many: `make chaos ROUNDS=n SEED=s`."""
 
 import asyncio
-import os
 
 import pytest
 
-from agent.criu.bundle import find
-from chrek.errors import MachineError
 from tests.chaos import soak
 from tests.chaos.__main__ import ground, one
 from tests.chaos.plan import OPERATIONS, chosen
 
 
-@pytest.fixture(autouse=True)
-def _able() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root: containers are made")
-    try:
-        find()
-    except MachineError as error:
-        pytest.skip(str(error))
-
-
+@pytest.mark.usefixtures("able")
 @pytest.mark.parametrize(
     ("operation", "fault"),
     [
@@ -39,6 +27,7 @@ def test_a_round_leaves_everything_whole(operation: str, fault: str) -> None:
     one(chosen(2026, 1, operation=operation, fault=fault))
 
 
+@pytest.mark.usefixtures("able")
 def test_a_few_cycles_hold_nothing() -> None:
     with ground() as made:
         source = made.source("shared", private=False)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from conftest import PORT, PYTHON, Chrek, get, wait_for
 
-
 NODE = "/usr/bin/env"
 
 

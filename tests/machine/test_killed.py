@@ -11,7 +11,6 @@ import pytest
 from conftest import PYTHON, Chrek, get, leftovers, processes_of, wait_for
 
 
-
 def descendants(pid: int) -> list[int]:
     """`pid` and everything below it, the deepest last."""
     found = [pid]

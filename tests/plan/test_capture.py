@@ -131,6 +131,8 @@ def test_a_lease_of_a_dead_agent_is_taken_over() -> None:
 
 
 def test_an_agent_that_came_back_goes_on_with_its_own_lease() -> None:
+    ahead = lease(node="other", podUID="x", failures=1, renewedAt=stamp(NOW + timedelta(days=1)))
+    assert isinstance(asked(checkpoint(capture=ahead)), Attempt), "a clock that was wrong"
     for failures in (0, 1, 2):
         own = lease(node="node-1", podUID=view().uid, failures=failures)
         assert isinstance(asked(checkpoint(capture=own)), Attempt)
