@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +16,18 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
-def pretender(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pretender() -> Iterator[Path]:
     """The built program; beside it is what it takes for CUDA's library."""
-    place = Path("/var/lib") / f"chrek-pretender-{os.getpid()}"
+    # Seen from inside containers too, which a test's temporary directory on a tmpfs is not.
     if os.geteuid() != 0:
-        place = tmp_path_factory.mktemp("pretender")
-    place.mkdir(exist_ok=True)
+        pytest.skip("needs root: memory of other processes is written")
+    place = Path(tempfile.mkdtemp(prefix="chrek-pretender-", dir="/var/lib"))
     built = place / "pretender"
     source = HERE / "programs" / "pretender.c"
     subprocess.run(["gcc", "-O1", "-Wall", "-pthread", "-o", built, source], check=True)
     (place / "libcuda.so.1").write_bytes(b"\0" * 4096)
-    return built
+    yield built
+    shutil.rmtree(place)
 
 
 @pytest.fixture
