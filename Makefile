@@ -109,6 +109,14 @@ test-cluster: setup helm ## tests in a real Kubernetes
 	@CHREK_TEST_CLUSTER=1 CHREK_BUILD_IMAGES=1 \
 	  $(BIN)/python -m pytest $(or $(TESTS),tests/cluster tests/images)
 
+.PHONY: test-gpu
+test-gpu: setup ## tests on a machine with an NVIDIA GPU (tests/gpu/pack carries to one without a network)
+	@$(BIN)/python -m pytest $(or $(TESTS),tests/gpu)
+
+.PHONY: chaos
+chaos: setup test-tools ## random faults: make chaos ROUNDS=200 SEED=1
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),1)
+
 .PHONY: bench
 bench: setup ## benchmarks against bare CRIU, Podman and a bare web server
 	@$(call debian,podman wrk,podman wrk)
