@@ -81,6 +81,9 @@ setup: able tools bundle init ## everything that running chrek needs
 demo: setup ## the main job, on this machine
 	@$(BIN)/python -m chrek.demo
 
+# With targets of their own.
+OTHERS := tests/cluster tests/images tests/survival tests/chaos tests/gpu tests/vm
+
 .PHONY: test-tools
 test-tools:
 	@mkdir -p $(CACHE)
@@ -93,7 +96,16 @@ helm: $(VENV)/.ready ## helm, kubectl and Kubernetes' schemas
 
 .PHONY: test
 test: setup test-tools helm ## tests on real processes and containers
-	@$(BIN)/python -m pytest $(or $(TESTS),tests --ignore=tests/cluster --ignore=tests/images)
+	@$(BIN)/python -m pytest $(or $(TESTS),tests $(OTHERS:%=--ignore=%))
+
+.PHONY: test-survival
+test-survival: setup test-tools ## what real programs do to a checkpoint; faults at every phase
+	@$(BIN)/python -m pytest $(or $(TESTS),tests/survival tests/chaos)
+
+.PHONY: test-vm
+test-vm: setup ## tests in a virtual machine
+	@$(call debian,qemu-system-x86_64 debootstrap mkfs.ext4,qemu-system-x86 debootstrap e2fsprogs)
+	@tests/vm/run $(TESTS)
 
 # The cluster that KUBECONFIG names, else a real one that is built and started here.
 .PHONY: test-cluster

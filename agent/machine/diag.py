@@ -12,7 +12,7 @@ _NETLINK_NETFILTER = 12
 _SOCK_DIAG_BY_FAMILY = 20
 _NFT_GET_GENERATION = 10 << 8 | 16
 _NLM_F_REQUEST, _NLM_F_DUMP = 0x1, 0x300
-_NLMSG_ERROR = 2
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _UNKNOWN: Final = (errno.ENOENT, errno.EPROTONOSUPPORT)
 _PATIENCE_SECONDS: Final = 5
 
@@ -67,7 +67,8 @@ def _answered(question: _Question) -> bool:
         channel.send(head + question.body)
         answer = channel.recv(1 << 16)
     _, kind, *_ = struct.unpack_from("=LHHLL", answer)
-    if kind != _NLMSG_ERROR:
+    # A list that could not be begun ends at once, with an error in its end.
+    if kind not in (_NLMSG_ERROR, _NLMSG_DONE):
         return True
     (code,) = struct.unpack_from("=i", answer, 16)
     return -code not in question.unknown

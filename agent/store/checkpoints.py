@@ -24,6 +24,7 @@ from chrek.errors import (
     ForeignError,
     ForgedError,
     NotFoundError,
+    StorageError,
     UntrustedKeyError,
 )
 from chrek.ids import CheckpointID, Variant
@@ -118,13 +119,16 @@ class Checkpoints:
         return len(variants)
 
     def tidy(self, in_use: set[Path]) -> list[Path]:
-        """Delete what killed captures and removals left, but for `in_use`; what was deleted."""
-        left = [
-            entry
-            for pattern in (f"*/{STAGING}*", f"*/{TRASH}*")
-            for entry in self._home.glob(pattern)
-            if entry not in in_use and _delete(entry)
-        ]
+        """Delete what killed captures and removals left, but for `in_use`; what was deleted.
+
+        On a volume that cannot be written or read, all is left for the next time.
+        """
+        left: list[Path] = []
+        # Every command begins with this, also those that have nothing to do with the volume.
+        with suppress(StorageError, OSError):
+            for pattern in (f"*/{STAGING}*", f"*/{TRASH}*"):
+                found = [entry for entry in self._home.glob(pattern) if entry not in in_use]
+                left += [entry for entry in found if _delete(entry)]
         for entry in left:
             with suppress(OSError):
                 entry.parent.rmdir()

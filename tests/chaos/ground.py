@@ -104,6 +104,9 @@ class Command:
             raise Wrong(f"`{self}` did not end in {seconds:.0f} s") from None
         for thread in self._threads:
             thread.join(10)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
         return code
 
     @property
@@ -145,15 +148,15 @@ def _line(pid: int) -> bytes:
 
 
 def _is_container(pid: int) -> bool:
-    """Whether it is a shim or runs below one: then the container answers for it."""
-    while pid > 1:
-        if b"agent.runtime.runc.shim" in _line(pid):
-            return True
-        try:
-            pid = process.read(pid).parent
-        except OSError:
-            return False
-    return False
+    """Whether it is a container's shim, or what runs in one and is not to enter or leave it: then
+    the container answers for it."""
+    line = _line(pid)
+    if b"agent/inside" in line or line.startswith(b"criu\0"):
+        return False
+    try:
+        return b"runc.shim" in line or "/chrek/chrek-" in Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return False
 
 
 def _is_zombie(pid: int) -> bool:
