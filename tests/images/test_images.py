@@ -88,6 +88,7 @@ def test_the_agent_prepares_the_node_and_ends_when_told(image: Unpack, tmp_path:
     agent = image("agent")
     assert agent.config["Entrypoint"] == ["python3", "-m", "agent"]
     flags = ["--node-name", "node-1", "--seccomp-dir", "/srv", "--status-port", "0"]
+    flags += ["--release-namespace", "chrek", "--signing-secret", "keys", "--init-image", "init"]
     done = agent.run(
         "timeout", "--preserve-status", "3", *agent.config["Entrypoint"], *flags,
         uid=0, privileged=True, mounts={tmp_path: "/srv"},
