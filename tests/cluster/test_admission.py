@@ -26,10 +26,11 @@ COLD = "starts cold"
 
 @pytest.fixture(scope="module", autouse=True)
 def chrek(cluster: Cluster) -> Iterator[Installation]:
-    """One release for every labelled namespace."""
+    """One release for every labelled namespace, with agents nowhere: admission is all there is."""
     any_team = "admission"
     make_namespace(cluster, any_team, {"chrek": "enabled"})
-    with installed(cluster, "rbac.namespaced=false", team=any_team) as release:
+    values = ["rbac.namespaced=false", "agent.nodeSelector.chrek-test/none=here"]
+    with installed(cluster, *values, team=any_team) as release:
         yield release
     remove_namespace(cluster, any_team)
 
