@@ -12,13 +12,11 @@ from agent.act.life import Running
 from agent.act.node import Node, now
 from agent.claims.attach import attached
 from agent.engine import restore as engine
-from agent.engine.compare import compare
 from agent.engine.restore import Choices, Restored
 from agent.init import words
 from agent.plan import lease
 from agent.plan.pod import PodView
 from agent.plan.start import Restore
-from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints
 from agent.store.use import in_use
 from chrek.errors import (
@@ -117,7 +115,11 @@ async def _restore(work: _Work) -> tuple[Manifest, Restored]:
             raise
         try:
             restored = await engine.restore(
-                target, path, means=work.node.means, choices=work.choices
+                target,
+                path,
+                means=work.node.means,
+                choices=work.choices,
+                manifest=manifest,
             )
         except _USELESS as error:
             work.node.later(_damaged(work, manifest.variant, error))
@@ -145,8 +147,9 @@ async def _choose(
         path = store.place(work.checkpoint, Variant(name))
         try:
             await stack.enter_async_context(in_use(path))
-            manifest = await checkpoints.loaded(path, work.node.means.keys)
-            await asyncio.to_thread(compare, manifest, work.running.target)
+            manifest = await engine.fitting(
+                work.running.target, path, means=work.node.means, choices=work.choices
+            )
         except ChrekError as error:
             failure = error
             if isinstance(error, _USELESS):

@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import socket
-import sys
 from pathlib import Path
 
+from agent.kernel import children
 from chrek.errors import ClaimUnreachableError
 
 _ENTRY = Path(__file__).with_name("child.py")
@@ -21,24 +21,8 @@ async def clone(path: str, pid: int) -> int:
     """
     if "\0" in path:
         raise ClaimUnreachableError(f"{path!r} is no path of the host")
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            "-S",
-            str(_ENTRY),
-            str(theirs.fileno()),
-            str(pid),
-            path,
-            pass_fds=(theirs.fileno(),),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-            cwd="/",
-            env={},
-        )
-        theirs.close()  # so that its end is seen as the end of what it says
+    process, ours = await children.started(_ENTRY, str(pid), path)
+    with ours:
         ended = False
         try:
             await asyncio.wait_for(process.wait(), _ANSWER_SECONDS)

@@ -8,7 +8,7 @@ import fcntl
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -90,16 +90,12 @@ def alone(settings: Settings, target: Target) -> Iterator[None]:
     """Raise BusyError while another process works on `target`: two CRIUs must not meet."""
     home = _home(settings)
     home.mkdir(parents=True, exist_ok=True)
-    path = home / f"{target.name}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BusyError(f"another capture of {target.name} is under way") from error
-    else:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locks.alone(home / f"{target.name}.lock"))
+        except BlockingIOError as error:
+            raise BusyError(f"another capture of {target.name} is under way") from error
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _exclusive(home: Path) -> AbstractContextManager[None]:

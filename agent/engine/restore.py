@@ -68,15 +68,33 @@ class _Work:
     means: Means
     choices: Choices
     scratch: Path
+    manifest: Manifest | None
 
 
-async def restore(target: Target, path: Path, *, means: Means, choices: Choices) -> Restored:
-    """Restore the checkpoint in `path` into a placeholder whose chrek-init waits.
+async def fitting(target: Target, path: Path, *, means: Means, choices: Choices) -> Manifest:
+    """The manifest of the checkpoint in `path`, if that may be restored into `target`, whose PID 1
+    is chrek-init; raises ChrekError."""
+    manifest = await checkpoints.loaded(path, means.keys)
+    checkpoints.belongs(manifest, choices.namespace)
+    await asyncio.to_thread(compare, manifest, target)
+    return manifest
+
+
+async def restore(
+    target: Target,
+    path: Path,
+    *,
+    means: Means,
+    choices: Choices,
+    manifest: Manifest | None = None,
+) -> Restored:
+    """Restore the checkpoint in `path` into a placeholder whose chrek-init waits. manifest: what
+    `fitting` gave for both, where it was asked before.
 
     Raises ChrekError after the placeholder was told to start cold, or to end.
     """
     limit_seconds = choices.timeout_seconds or means.settings.restore_timeout_seconds
-    work = _Work(target, path, means, choices, means.settings.new_scratch())
+    work = _Work(target, path, means, choices, means.settings.new_scratch(), manifest)
     try:
         with recording(target.name) as seconds:
             async with asyncio.timeout(limit_seconds):
@@ -123,10 +141,10 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             inside = await stack.enter_async_context(Inside())
         stack.enter_context(operations.recorded(settings, "restore", target, [work.scratch]))
         with phase("compare"):
-            manifest = await checkpoints.loaded(work.path, work.means.keys)
-            checkpoints.belongs(manifest, work.choices.namespace)
             await words.reachable(target)
-            await asyncio.to_thread(compare, manifest, target)
+            manifest = work.manifest or await fitting(
+                target, work.path, means=work.means, choices=work.choices
+            )
             placing = stack.enter_context(gpu_placement.placing(manifest, target, work.means))
             await stack.enter_async_context(words.restoring(target))
         with phase("verify"):

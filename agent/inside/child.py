@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from agent.inside import wire
-from agent.kernel import calls
+from agent.kernel import calls, children
 from chrek.errors import ChrekError, EnterError, SystemVError
 
 _ENTRY = Path(__file__).with_name("__main__.py")
@@ -32,29 +31,14 @@ class Inside:
     """One inside process. Use as `async with Inside() as inside`.
 
     Leaving the block hangs up: a dump is finished by CRIU, a restore is ended; either way the
-    process takes away what it attached, and is awaited.
+    process ends, and is awaited.
     """
 
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
     _channel: socket.socket | None = field(default=None, init=False)
 
     async def __aenter__(self) -> Self:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._channel = ours
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-S",
-                str(_ENTRY),
-                str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C in a terminal is for the agent only
-                cwd="/",
-                env={},
-            )
+        self._process, self._channel = await children.started(_ENTRY)
         return self
 
     async def __aexit__(
@@ -87,7 +71,7 @@ class Inside:
         return CRIUProcess(rpc=rpc, numbers=event["numbers"], pid=event["pid"])
 
     async def ended(self, *, timeout_seconds: float = _END_SECONDS) -> int:
-        """Wait until CRIU ended and the bundle is detached; CRIU's exit status."""
+        """Wait until CRIU ended; its exit status."""
         event, _ = await self._next(timeout_seconds)
         if event["event"] != "ended":
             raise _failed(event)

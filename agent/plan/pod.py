@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Any, Final, Literal, cast, get_args
 
 from agent.plan import container as containers
-from agent.plan.choosing import chosen
 from agent.plan.container import ContainerView
 from agent.plan.reading import EPOCH, JSON, entries, member, moment, strings, text
 from agent.plan.workload import workload
 from chrek.ids import is_label, is_variant
 from chrek.pods import names
+from chrek.pods.choosing import chosen
 from chrek.pods.identity import identity
 from chrek.pods.wish import Wish, WishError, read, shown
 from chrek.pods.written import Record, record
@@ -165,10 +165,8 @@ def _untouched(
 ) -> dict[str, Any]:
     """Of an annotated pod that is not chrek's: whether its image's command is to be learned."""
     try:
-        name = chosen(
-            [spec["name"] for spec in listed], wish, annotations.get(names.DEFAULT_CONTAINER)
-        )
-        spec = next(spec for spec in listed if spec["name"] == name)
+        default = annotations.get(names.DEFAULT_CONTAINER)
+        spec = listed[chosen([each["name"] for each in listed], wish, default)]
         image = text(spec, "image")
         # A checkpoint image would run in its place, and nothing is to be learned of that here.
         if spec.get("command") or not image or wish.checkpoint_image not in (None, image):
@@ -180,7 +178,7 @@ def _untouched(
         return {"problem": "the pod is of a form that chrek does not know"}
     return {
         "learn": True,
-        "container": name,
+        "container": spec["name"],
         "checkpoint_id": found if wish.checkpoint == names.AUTO else wish.checkpoint,
         "identity": found,
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from chrek.pods import names
+from chrek.pods.choosing import chosen
 from chrek.pods.identity import identity
 from chrek.pods.wish import Wish, WishError, read, shown, unknown
 from chrek.pods.written import Pod
@@ -66,7 +67,8 @@ def decide(pod: Pod, known: Known, options: Options, before: str | None = None) 
         wish = read(annotations, known.annotations)
         if wish is None:  # nothing was asked for, unless a word is misspelt
             return Untouched(_told(unknown(annotations)))
-        index = _chosen(pod, wish, before, annotations.get(names.DEFAULT_CONTAINER))
+        listed = [container.get("name") for container in pod["spec"].get("containers") or []]
+        index = chosen(listed, wish, annotations.get(names.DEFAULT_CONTAINER), before)
     except WishError as error:
         return unchanged([error.message])
     container = pod["spec"]["containers"][index]
@@ -133,23 +135,6 @@ def unchanged(reasons: list[str], missing: Missing | None = None) -> Untouched:
     """For these reasons, one sentence each."""
     sentences = tuple(f"chrek: pod unchanged, starts cold: {why}" for why in reasons)
     return Untouched(sentences, missing)
-
-
-def _chosen(pod: Pod, wish: Wish, before: str | None, default: str | None) -> int:
-    """The place of the chosen container; raises WishError."""
-    listed = [container.get("name") for container in pod["spec"].get("containers") or []]
-    if wish.container is not None:
-        if wish.container not in listed:
-            raise WishError(
-                f"{names.CONTAINER} is {wish.container}, and the pod has no such container"
-            )
-        return listed.index(wish.container)
-    for name in (before, "main", default):
-        if name in listed:
-            return listed.index(name)
-    if not listed:
-        raise WishError("the pod has no containers")
-    return 0
 
 
 def _argv(container: dict[str, Any], config: ImageConfig | None) -> list[str]:

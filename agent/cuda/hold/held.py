@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import json
 import socket
-import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+from agent.kernel import children
 from chrek.errors import RestoreError
 from chrek.ids import HostPID
 
@@ -20,23 +20,9 @@ _SECONDS = 30.0
 async def held(processes: Sequence[HostPID], free: Sequence[int]) -> AsyncIterator[None]:
     """Every thread of `processes` stands still in the block, but for the threads `free` (host
     TIDs). Left in an error, the processes are killed. Raises RestoreError."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process, ours = await children.started(_ENTRY)
     with ours:
-        with theirs:
-            ours.setblocking(False)
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-I",
-                "-S",
-                str(_ENTRY),
-                str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-                env={},
-            )
+        ours.setblocking(False)
         try:
             await _say(ours, json.dumps({"processes": processes, "free": free}).encode())
             yield
