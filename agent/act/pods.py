@@ -65,11 +65,13 @@ class Pods:
             self._lives.pop(uid, None)
             self._expected.pop(uid, None)
             raise GoneError(uid)
-        life = self._lives.setdefault(uid, Life())
-        if pod.annotated and not (pod.wrapped or pod.learn):
-            self._tell_not_taken_on(pod, life)
-        if pod.container is None or not (pod.wrapped or pod.learn) or pod.ended:
+        if not (pod.wrapped or pod.learn):
+            if pod.annotated:
+                self._tell_not_taken_on(pod)
             return None
+        if pod.container is None or pod.ended:
+            return None
+        life = self._lives.setdefault(uid, Life())
         container = self._node.containers.of(uid, pod.container)
         if container is None or container.state != "running":
             self._prepare(pod, life)
@@ -99,8 +101,9 @@ class Pods:
             return None
         return await self._maybe_capture(pod, life, life.running)
 
-    def _tell_not_taken_on(self, pod: PodView, life: Life) -> None:
+    def _tell_not_taken_on(self, pod: PodView) -> None:
         """Whoever made it, a controller mostly, was told so by the webhook, if that was there."""
+        life = self._lives.setdefault(pod.uid, Life())
         if self._node.memory.enabled(pod.namespace) and life.once("not taken on"):
             why = pod.problem or "the webhook was not there, or its log says why"
             self._node.reporter.event(
@@ -133,11 +136,15 @@ class Pods:
         if isinstance(warm, Never):
             self._tell(pod, life, warm)
             return None
-        held_bytes = await asyncio.to_thread(capturing.estimate_bytes, running.target)
-        held_bytes += await gpu.held_bytes(running.target, node.means)
         assert pod.checkpoint_id is not None
         found = node.memory.checkpoint(pod.namespace, pod.checkpoint_id)
-        decided = self._attempt(pod, life, running, held_bytes, found)
+        decided = self._attempt(pod, life, running, 0, found)
+        held_bytes = 0
+        if not (isinstance(decided, Refuse) and decided.reason == _ALREADY):
+            # That reads all of /proc; and every restore from a Checkpoint wakes all of its pods.
+            held_bytes = await asyncio.to_thread(capturing.estimate_bytes, running.target)
+            held_bytes += await gpu.held_bytes(running.target, node.means)
+            decided = self._attempt(pod, life, running, held_bytes, found)
         if isinstance(decided, Wait):
             if decided.reason == _NO_ROOM:
                 node.want_room(pod.namespace, pod.claim, held_bytes)

@@ -55,6 +55,7 @@ class Memory:
         self._swept = swept
         self._by_checkpoint: dict[Key, set[str]] = defaultdict(set)
         self._views: dict[str, PodView] = {}
+        self._seen: dict[Key, CheckpointView] = {}
         self._pods = _Kind(_uid, lambda key: self._pod_changed(key[1]))
         self._checkpoints = _Kind(_named, self._checkpoint_changed)
         self._namespaces = _Kind(_named, self._namespace_changed)
@@ -95,16 +96,20 @@ class Memory:
 
     def checkpoint(self, namespace: str, name: str) -> CheckpointView | None:
         """A Checkpoint as it was last told."""
-        found = self._checkpoints.found.get((namespace, name))
-        return checkpoint.parse(found) if found is not None else None
+        key = (namespace, name)
+        return self._checkpoint(key) if key in self._checkpoints.found else None
 
     def checkpoints(self, namespace: str | None = None) -> list[CheckpointView]:
         """All of a namespace, or of all that are watched."""
         return [
-            checkpoint.parse(found)
-            for (within, _), found in self._checkpoints.found.items()
-            if namespace in (None, within)
+            self._checkpoint(key) for key in self._checkpoints.found if namespace in (None, key[0])
         ]
+
+    def _checkpoint(self, key: Key) -> CheckpointView:
+        """Read once: each look at each pod asks for all of its namespace."""
+        if key not in self._seen:
+            self._seen[key] = checkpoint.parse(self._checkpoints.found[key])
+        return self._seen[key]
 
     def _annotations(self, found: JSON) -> dict[str, str]:
         return self._metadata(_named(found)[0]).get("annotations") or {}
@@ -130,6 +135,7 @@ class Memory:
             del self._by_checkpoint[key]
 
     def _checkpoint_changed(self, key: Key) -> None:
+        self._seen.pop(key, None)
         for uid in tuple(self._by_checkpoint.get(key, ())):
             self._woken(uid)
         self._swept(key)

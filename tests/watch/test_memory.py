@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agent.plan import checkpoint as checkpoints
 from agent.watch.memory import Memory
 
 from ..plan import making
@@ -109,3 +110,26 @@ def test_a_namespace_is_enabled_by_its_label_only_and_says_when_it_ends(told: To
     unlabelled["metadata"]["labels"] = {}
     told.namespaces.changed(unlabelled)
     assert not told.memory.enabled("team")
+
+
+def test_a_checkpoint_is_read_once_for_each_time_that_it_changes(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    parse = checkpoints.parse
+    monkeypatch.setattr(
+        checkpoints, "parse", lambda found: read.append(found["status"]["phase"]) or parse(found)
+    )
+    found = checkpoint_of(pod(), "Pending")
+    key = (found["metadata"]["namespace"], found["metadata"]["name"])
+    for phase in ("Pending", "Ready"):
+        told.checkpoints.changed(checkpoint_of(pod(), phase))
+        for _ in range(3):
+            assert [view.phase for view in told.memory.checkpoints()] == [phase]
+            view = told.memory.checkpoint(*key)
+            assert view is not None
+            assert view.phase == phase
+    assert read == ["Pending", "Ready"]
+    told.checkpoints.deleted(found)
+    assert told.memory.checkpoint(*key) is None
+    assert told.memory.checkpoints() == []
