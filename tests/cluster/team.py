@@ -48,6 +48,19 @@ class Team:
         (after,) = self.wait_for_pods(1, app)
         return after
 
+    def captured(self) -> str:
+        """The token of the only pod, once that is captured; what is restored from it has it too."""
+        (name,) = self.wait_for_pods(1)
+        self.wait_for_checkpoint(name)
+        return str(self.ask(name)["token"])
+
+    def restored(self, token: str) -> str:
+        """A pod that was just restored in place of the only one, which had this token."""
+        name = self.replaced()
+        self.wait_for_restored(name)
+        assert self.ask(name)["token"] == token
+        return name
+
     def ask(self, pod: str, path: str = "/") -> Any:
         """What the server in a pod answers."""
         where = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:8000/proxy{path}"

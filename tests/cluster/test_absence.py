@@ -26,9 +26,7 @@ def team(cluster: Cluster) -> Iterator[Team]:
 @pytest.fixture(scope="module")
 def token(team: Team) -> str:
     """Of what is restored."""
-    (name,) = team.wait_for_pods(1)
-    team.wait_for_checkpoint(name)
-    return str(team.ask(name)["token"])
+    return team.captured()
 
 
 def agent_pid(team: Team, node: Node) -> int:

@@ -27,18 +27,13 @@ def token(team: Team) -> str:
     """Of the source, whose checkpoint all others are restored from."""
     written = pod("x", model("--worker"), terminationGracePeriodSeconds=GRACE_SECONDS)
     team.create(deployment("web", 1, written))
-    (name,) = team.wait_for_pods(1)
-    team.wait_for_checkpoint(name)
-    return str(team.ask(name)["token"])
+    return team.captured()
 
 
 @pytest.fixture
 def restored(team: Team, token: str) -> str:
     """A pod that was just restored."""
-    name = team.replaced()
-    team.wait_for_restored(name)
-    assert team.ask(name)["token"] == token
-    return name
+    return team.restored(token)
 
 
 @contextmanager

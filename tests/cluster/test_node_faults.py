@@ -30,18 +30,13 @@ def team(cluster: Cluster, node: Node) -> Iterator[Team]:
 @pytest.fixture(scope="module")
 def token(team: Team) -> str:
     """Of what is restored."""
-    (name,) = team.wait_for_pods(1)
-    team.wait_for_checkpoint(name)
-    return str(team.ask(name)["token"])
+    return team.captured()
 
 
 @pytest.fixture
 def restored(team: Team, token: str) -> str:
     """A pod that was just restored."""
-    name = team.replaced()
-    team.wait_for_restored(name)
-    assert team.ask(name)["token"] == token
-    return name
+    return team.restored(token)
 
 
 def asked_directly(address: str) -> Any:
