@@ -127,8 +127,8 @@ def test_a_node_that_needs_more_gets_it() -> None:
     (container,) = spec["containers"]
     assert spec["runtimeClassName"] == "nvidia"
     assert [each["name"] for each in container["env"]] == [
-        "NODE_NAME", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "LD_LIBRARY_PATH",
-        "CHREK_CRIU_BUNDLE", "HOST",
+        "NODE_NAME", "CHREK_STATE_ON_NODE", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES",
+        "LD_LIBRARY_PATH", "CHREK_CRIU_BUNDLE", "HOST",
     ]  # fmt: skip
     assert {"name": "bundle", "mountPath": "/bundle"} in container["volumeMounts"]
     assert {"name": "bundle", "hostPath": {"path": "/opt/bundle"}} in spec["volumes"]

@@ -117,8 +117,10 @@ async def test_a_helper_that_dies_fails_every_call_under_way(
 async def test_a_helper_that_cannot_be_started_is_an_error(pid: HostPID) -> None:
     with pytest.raises(HelperError, match="does not start"):
         await Helper(("/nonexistent",)).state(pid)
+    ended = Helper(("/bin/true",))
     with pytest.raises(HelperError, match="helper"):
-        await Helper(("/bin/true",)).state(pid)
+        await ended.state(pid)
+    await ended.close()
 
 
 async def test_the_real_one_says_that_there_is_no_gpu_and_stays_out_of_this_process() -> None:
