@@ -78,11 +78,6 @@ def container(root: Path, draw: random.Random) -> str:
             home / "ctl", lambda: (home / "ctl").symlink_to("/canary/bird")
         ),
         "FIFO a directory": lambda: _instead(home / "ctl", (home / "ctl").mkdir),
-        "bundle a link": lambda: (home / "criu").symlink_to("/canary"),
-        "bundle a link to /": lambda: (home / "criu").symlink_to("/"),
-        "bundle a file": lambda: (home / "criu").write_text("x"),
-        "bundle a FIFO": lambda: os.mkfifo(home / "criu"),
-        "bundle full": lambda: (home / "criu/bin/criu").mkdir(parents=True),
         "reaper a link": lambda: _links_for(reapers),
         "reaper a directory": lambda: _instead(reapers[0], reapers[0].mkdir),
         "everything a link": lambda: _links(root),
