@@ -92,14 +92,15 @@ def alone(settings: Settings, target: Target) -> Iterator[None]:
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
-            stack.enter_context(locks.alone(home / f"{target.name}.lock"))
+            with _exclusive(home):
+                stack.enter_context(locks.alone(home / f"{target.name}.lock"))
         except BlockingIOError as error:
             raise BusyError(f"another capture of {target.name} is under way") from error
         yield
 
 
 def _exclusive(home: Path) -> AbstractContextManager[None]:
-    """Nobody looks at a record between its creation and its lock."""
+    """Nobody looks at a record, or takes a lock's file away, between its creation and its lock."""
     return locks.exclusive(home / "lock")
 
 
@@ -122,6 +123,9 @@ async def tidy(settings: Settings, gpu: Helper | None = None) -> list[Record]:
     with _exclusive(home):
         dead = [path for path in _records(settings) if not locks.held(path)]
         records = [record for path in dead if (record := _read(path)) is not None]
+        for path in home.glob("*.lock"):
+            if not locks.held(path):
+                path.unlink()
     for record in records:
         await _undo(record, gpu or Helper())
     for path in dead:
