@@ -1,8 +1,8 @@
 """A pod of this node as the API server shows it -> what deciding needs of it.
 
 A pod is chrek's only if admission took it on and its command is still wrapped
-(chrek.pods.written). An annotated pod that was left unchanged because what its image runs was not
-known is one to learn from.
+(chrek.pods.written). A pod with the label of chrek's own never is. An annotated pod that was left
+unchanged because what its image runs was not known is one to learn from.
 """
 
 from collections.abc import Mapping
@@ -83,6 +83,8 @@ class PodView:
 def parse(pod: JSON, namespace_annotations: Mapping[str, str]) -> PodView:
     """The view of `pod`, whatever its form. namespace_annotations: defaults of its namespace."""
     annotations = strings(pod, "metadata", "annotations")
+    if names.COMPONENT_LABEL in strings(pod, "metadata", "labels"):
+        annotations = {}  # no admission looked at it: what it says of itself counts for nothing
     listed = [spec for spec in entries(pod, "spec", "containers") if text(spec, "name")]
     kept = record({"metadata": {"annotations": annotations}, "spec": {"containers": listed}})
     wish, problem = _wish(annotations, namespace_annotations)

@@ -59,6 +59,16 @@ def test_a_pod_that_admission_left_alone_is_not_chreks() -> None:
     assert found.checkpoint_id is None
 
 
+def test_a_pod_that_no_admission_looked_at_is_not_chreks_whatever_it_says() -> None:
+    forged = live(taken_on())
+    forged["metadata"]["labels"][names.COMPONENT_LABEL] = "agent"
+    found = view(forged)
+    assert not found.wrapped
+    assert not found.learn
+    assert not found.annotated
+    assert found.checkpoint_id is None
+
+
 def test_labels_alone_make_no_pod_chreks() -> None:
     plain = live(pod())
     plain["metadata"]["labels"][names.ROLE_LABEL] = "placeholder"
