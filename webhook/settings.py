@@ -9,7 +9,8 @@ from typing import Final, Literal
 from certs.settings import DAY_SECONDS
 from chrek.errors import UsageError
 from chrek.ids import label
-from webhook.admission.known import SANDBOXED, Options
+from chrek.pods.refusals import SANDBOXED
+from webhook.admission.known import Options
 
 _PORTS: Final = (1, 65535)
 _LEVELS: Final = ("debug", "info", "warning", "error")

@@ -105,7 +105,10 @@ class Pods:
         """Whoever made it, a controller mostly, was told so by the webhook, if that was there."""
         life = self._lives.setdefault(pod.uid, Life())
         if self._node.memory.enabled(pod.namespace) and life.once("not taken on"):
-            why = pod.problem or "the webhook was not there, or its log says why"
+            why = pod.problem or (
+                f"the webhook was not there, or it found claim {pod.claim} to be missing or unfit; "
+                "its log says which"
+            )
             self._node.reporter.event(
                 pod, "Warning", "NotTakenOn",
                 f"annotated, but it was not taken on when it was created: {why}. Once that is "

@@ -5,7 +5,7 @@ A pod is chrek's only if admission took it on and its command is still wrapped
 unchanged because what its image runs was not known is one to learn from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, cast, get_args
@@ -15,10 +15,10 @@ from agent.plan.container import ContainerView
 from agent.plan.reading import EPOCH, JSON, entries, member, moment, strings, text
 from agent.plan.workload import workload
 from chrek.ids import is_label, is_variant
-from chrek.pods import names
+from chrek.pods import names, refusals
 from chrek.pods.choosing import chosen
 from chrek.pods.identity import identity
-from chrek.pods.wish import Wish, WishError, read, shown
+from chrek.pods.wish import Wish, WishError, read, shown, unknown
 from chrek.pods.written import Record, record
 
 Role = Literal["source", "placeholder"]
@@ -29,10 +29,12 @@ _LONGEST_WORD: Final = 9
 
 @dataclass(frozen=True, slots=True)
 class PodView:
-    """wrapped: it is chrek's. learn: it is not, and what its image runs should be recorded.
+    """annotated: a checkpoint was asked for, be it by a word that is misspelt.
+    wrapped: it is chrek's. learn: it is not, and what its image runs should be recorded.
     container: the chosen one, of a pod that is wrapped or to learn from; else None.
     checkpoint_id, identity: what admission recorded; of a pod to learn from, what it would.
-    problem: a sentence, why `wish` is None though one was written, or why there is no id.
+    problem: a sentence, why `wish` is None though one was written, why there is no id, or why
+    admission did not take it on, where that can be told from the pod.
     restored_message: of the condition chrek.io/Restored, as an agent left it.
     claim: the one that it mounts, else the one that it names. command_of_image: what runs is the
     image's own command. checkpoint_image: chrek-init is the image's. in_init: the claim is mounted
@@ -94,8 +96,9 @@ def parse(pod: JSON, namespace_annotations: Mapping[str, str]) -> PodView:
     elif wish is not None:
         ours = _untouched(pod, annotations, listed, wish)
     ready_at, is_ready = _readiness(pod)
+    misspelt = unknown(annotations) if wish is None and kept is None else []
     own = {
-        "annotated": names.CHECKPOINT in annotations,
+        "annotated": names.CHECKPOINT in annotations or bool(misspelt),
         "wish": wish,
         "claim": wish.claim if wish else "",
     }
@@ -114,7 +117,7 @@ def parse(pod: JSON, namespace_annotations: Mapping[str, str]) -> PodView:
         workload=workload(pod),
         containers=_containers(pod, listed, kept),
         restored_message=_restored_message(pod),
-        **{**own, **ours, "problem": problem or ours.get("problem", "")},
+        **{**own, **ours, "problem": problem or ours.get("problem", "") or "; ".join(misspelt)},
     )
 
 
@@ -169,6 +172,8 @@ def _untouched(
     try:
         default = annotations.get(names.DEFAULT_CONTAINER)
         spec = listed[chosen([each["name"] for each in listed], wish, default)]
+        if reasons := [*refusals.of_pod(pod, refusals.SANDBOXED), *_of_container(spec, wish)]:
+            return {"problem": "; ".join(reasons)}
         image = text(spec, "image")
         # A checkpoint image would run in its place, and nothing is to be learned of that here.
         if spec.get("command") or not image or wish.checkpoint_image not in (None, image):
@@ -184,6 +189,12 @@ def _untouched(
         "checkpoint_id": found if wish.checkpoint == names.AUTO else wish.checkpoint,
         "identity": found,
     }
+
+
+def _of_container(spec: JSON, wish: Wish) -> Iterator[str]:
+    yield from refusals.of_container(spec, wish)
+    if command := spec.get("command"):
+        yield from refusals.of_command(spec["name"], [*command, *(spec.get("args") or [])])
 
 
 def _restored_message(pod: JSON) -> str:

@@ -133,6 +133,14 @@ def test_a_user_without_root_privileges_or_a_writable_root(team: Team) -> None:
     assert team.ask(second, "/worker")["parent"] == pid
 
 
+def test_a_pod_that_was_left_alone_says_why_where_its_owner_looks(team: Team) -> None:
+    # A Deployment's pods are created by a controller, which hears the webhook's warning.
+    team.create(deployment("terminal", 1, pod("x", model(tty=True))))
+    (name,) = team.wait_for_pods(1, "terminal")
+    said = team.wait("the event", lambda: team.events(name).get("NotTakenOn"))
+    assert "tty: true, and terminals cannot be checkpointed" in said
+
+
 def test_a_job_goes_on_from_where_the_first_was_warm(team: Team) -> None:
     first = finished(team, "batch-1")
     assert team.condition(first)[0] == "False"

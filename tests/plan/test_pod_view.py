@@ -69,6 +69,37 @@ def test_a_pod_that_no_admission_looked_at_is_not_chreks_whatever_it_says() -> N
     assert found.checkpoint_id is None
 
 
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"hostPID": True}, "hostPID"),
+        ({"runtimeClassName": "gvisor"}, "sandbox"),
+        ({"containers": [container(tty=True)]}, "terminals"),
+        ({"containers": [container(command=["/sbin/init"])]}, "must be PID 1"),
+    ],
+)
+def test_a_pod_that_was_refused_says_why(spec: dict[str, Any], words: str) -> None:
+    refused = live(pod())
+    refused["spec"] |= spec
+    found = view(refused)
+    assert found.annotated
+    assert not found.wrapped
+    assert not found.learn
+    assert words in found.problem
+
+
+def test_a_misspelt_annotation_is_told_and_harms_no_pod_that_was_taken_on() -> None:
+    misspelt = live(pod())
+    annotations = misspelt["metadata"]["annotations"]
+    annotations["chrek.io/chekpoint"] = annotations.pop(names.CHECKPOINT)
+    found = view(misspelt)
+    assert found.annotated
+    assert "did you mean chrek.io/checkpoint?" in found.problem
+    fine = live(taken_on())
+    fine["metadata"]["annotations"]["chrek.io/chekpoint"] = "auto"
+    assert view(fine).problem == ""
+
+
 def test_labels_alone_make_no_pod_chreks() -> None:
     plain = live(pod())
     plain["metadata"]["labels"][names.ROLE_LABEL] = "placeholder"

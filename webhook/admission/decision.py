@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from chrek.pods import names
+from chrek.pods import names, refusals
 from chrek.pods.choosing import chosen
 from chrek.pods.identity import identity
 from chrek.pods.wish import Wish, WishError, read, shown, unknown
 from chrek.pods.written import Pod
-from webhook.admission import refusals
+from webhook.admission import claims
 from webhook.admission.known import Checkpoint, ImageConfig, Known, Options
 
 NO_CHECKPOINT_SECONDS: Final = 2
@@ -84,7 +84,7 @@ def decide(pod: Pod, known: Known, options: Options, before: str | None = None) 
 def _refused(
     pod: Pod, container: dict[str, Any], wish: Wish, options: Options, config: ImageConfig | None
 ) -> Untouched | None:
-    reasons = [*refusals.of_pod(pod, options), *refusals.of_container(container, wish)]
+    reasons = [*refusals.of_pod(pod, options.sandboxed), *refusals.of_container(container, wish)]
     if container.get("command") or config is not None:
         reasons += refusals.of_command(container["name"], _argv(container, config))
     return unchanged(reasons) if reasons else None
@@ -93,7 +93,7 @@ def _refused(
 def _lacking(
     container: dict[str, Any], wish: Wish, known: Known, options: Options, image: str
 ) -> Untouched | None:
-    if no_claim := [*refusals.of_claim(wish, known, options)]:
+    if no_claim := [*claims.refusals(wish, known, options)]:
         missing = None if wish.claim in known.claims else Missing("claim", wish.claim)
         return unchanged(no_claim, missing)
     if not container.get("command") and image not in known.images:

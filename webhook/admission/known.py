@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
-SANDBOXED: Final = ("gvisor", "runsc", "kata", "kata-*")
+from chrek.pods.refusals import SANDBOXED
 
 
 @dataclass(frozen=True, slots=True)

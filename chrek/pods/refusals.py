@@ -1,6 +1,7 @@
 """What chrek cannot handle, one sentence each. Such a pod is admitted unchanged.
 
-Pure. Everything is asked, so that a user sees all the reasons at once.
+Pure. Everything is asked, so that a user sees all the reasons at once: from the webhook when the
+pod is created, and as the pod's event from the agent, since what a controller is told nobody reads.
 """
 
 import posixpath
@@ -11,18 +12,20 @@ from typing import Any, Final
 from chrek.names import CHREK_DIR
 from chrek.pods import names, wrapping
 from chrek.pods.wish import Wish, shown
-from webhook.admission.known import Claim, Known, Options
 
 _INIT_SYSTEMS: Final = frozenset(
     ("init", "systemd", "openrc-init", "runit", "runit-init", "s6-overlay-suexec")
 )
 """Programs that refuse to be anything but PID 1. (tini, dumb-init and the like do not mind.)"""
+SANDBOXED: Final = ("gvisor", "runsc", "kata", "kata-*")
+"""Where the chart says nothing else."""
 _OS: Final = ("kubernetes.io/os", "beta.kubernetes.io/os")
 _MIRROR: Final = "kubernetes.io/config.mirror"
 
 
-def of_pod(pod: Mapping[str, Any], options: Options) -> Iterator[str]:
-    """Why no container of this pod can be taken on."""
+def of_pod(pod: Mapping[str, Any], sandboxed: Sequence[str]) -> Iterator[str]:
+    """Why no container of this pod can be taken on. sandboxed: fnmatch patterns of runtime classes
+    that CRIU cannot look into."""
     spec = pod["spec"]
     if _MIRROR in ((pod.get("metadata") or {}).get("annotations") or {}):
         yield "it mirrors a static pod, which its node runs as the node's own file says"
@@ -36,7 +39,7 @@ def of_pod(pod: Mapping[str, Any], options: Options) -> Iterator[str]:
     if "windows" in [(spec.get("os") or {}).get("name"), *chosen]:
         yield "only Linux pods can be checkpointed"
     runtime_class = spec.get("runtimeClassName") or ""
-    if runtime_class and any(fnmatchcase(runtime_class, one) for one in options.sandboxed):
+    if runtime_class and any(fnmatchcase(runtime_class, one) for one in sandboxed):
         yield f"runtimeClassName {shown(runtime_class)} is a sandbox that cannot be looked into"
     yield from _of_names(pod, spec)
 
@@ -91,33 +94,3 @@ def of_command(name: str, command: Sequence[str]) -> Iterator[str]:
         yield f"container {name} runs {shown(command[0])}, which must be PID 1 itself"
     if wrapping.is_wrapped(list(command)):
         yield f"container {name} runs chrek-init by itself: remove it from the command"
-
-
-def of_claim(wish: Wish, known: Known, options: Options) -> Iterator[str]:
-    """Why checkpoints cannot be kept in the claim: a pod that mounts it would hang."""
-    claim = known.claims.get(wish.claim)
-    if claim is None:
-        yield (
-            f"there is no PersistentVolumeClaim {wish.claim} in namespace {known.namespace}: "
-            f"create it, or name another with {names.CLAIM}"
-        )
-    else:
-        yield from _of_found(claim, known, options)
-
-
-def _of_found(claim: Claim, known: Known, options: Options) -> Iterator[str]:
-    what = f"PersistentVolumeClaim {claim.name}"
-    if claim.terminating:
-        yield f"{what} is being deleted"
-    waits_for_pod = claim.phase == "Pending" and claim.storage_class in known.late_binding
-    if claim.phase != "Bound" and not waits_for_pod:
-        yield f"{what} is {claim.phase or 'not bound'}: kubectl describe pvc {claim.name}"
-    if claim.block:
-        yield f"{what} is a block device (volumeMode Block), not a file system"
-    if "ReadWriteOncePod" in claim.access_modes:
-        yield f"{what} is ReadWriteOncePod: a second pod would hang"
-    elif "ReadWriteMany" not in claim.access_modes and not (
-        "ReadWriteOnce" in claim.access_modes and options.allow_read_write_once
-    ):
-        modes = ", ".join(sorted(claim.access_modes)) or "of no access mode"
-        yield f"{what} is {modes}, not ReadWriteMany: pods on other nodes would hang"
