@@ -81,8 +81,10 @@ setup: able tools bundle init ## everything that running chrek needs
 demo: setup ## the main job, on this machine
 	@$(BIN)/python -m chrek.demo
 
+# What needs Kubernetes' own programs, be it the API server alone.
+CLUSTER := tests/cluster tests/images tests/collect tests/report
 # With targets of their own.
-OTHERS := tests/cluster tests/images tests/survival tests/chaos tests/gpu tests/vm
+OTHERS := $(CLUSTER) tests/survival tests/chaos tests/gpu tests/vm
 
 .PHONY: test-tools
 test-tools:
@@ -119,7 +121,7 @@ test-cluster: setup helm ## tests in a real Kubernetes
 	  tests/cluster/build-images; \
 	fi
 	@CHREK_TEST_CLUSTER=1 CHREK_BUILD_IMAGES=1 \
-	  $(BIN)/python -m pytest $(or $(TESTS),tests/cluster tests/images)
+	  $(BIN)/python -m pytest $(or $(TESTS),$(CLUSTER))
 
 .PHONY: test-gpu
 test-gpu: setup ## tests on a machine with an NVIDIA GPU (tests/gpu/pack carries to one without a network)
