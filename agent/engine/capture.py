@@ -27,7 +27,7 @@ from agent.kernel import process, progress
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints, Stored
-from agent.store.failures import storage_error
+from agent.store.failures import named
 from chrek import manifest as manifests
 from chrek.errors import ChrekError, DumpError, StorageFullError, TargetGoneError
 from chrek.ids import CheckpointID, Variant
@@ -107,8 +107,9 @@ def _refuse_existing(store: Checkpoints, asked: Capture, variant: Variant) -> No
 
 async def _dump(work: _Work, inside: Inside, archive: Archive) -> None:
     target, means = work.asked.target, work.means
-    work.images.mkdir(mode=0o700)
-    directory = os.open(work.images, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with named(str(work.images)):
+        work.images.mkdir(mode=0o700)
+        directory = os.open(work.images, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with phase("enter"):
             entry = entering.Entry(images=directory, work=directory)
@@ -179,11 +180,17 @@ def _explained(error: CRIUFailedError, work: _Work) -> ChrekError:
     told = log.told(error.message, written)
     if not work.asked.target.alive():
         return TargetGoneError(f"{name} ended while it was captured: {told}")
-    if "No space left" in told or shutil.disk_usage(work.images).free == 0:
+    if "No space left" in told or _is_full(work.images):
         return StorageFullError(f"no space is left for the checkpoint of {name}, which runs on")
     place = work.means.settings.logs / f"{name}-dump.log"
     kept = log.keep(written, place, work.means.settings.shown(place))
     return DumpError(f"{name} could not be dumped and runs on: {told}", hint=kept)
+
+
+def _is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path).free == 0
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +203,14 @@ class _Packed:
 
 
 def _pack(work: _Work) -> _Packed:
-    facts = _complete(work)
-    try:
+    with named(f"packing the checkpoint of {work.asked.target.name}"):
+        facts = _complete(work)
         reaper = f"/proc/{work.inspected.root.host_pid}/exe"
         shutil.copyfile(reaper, work.staged / facts.reaper)
         measured = images.statistics(work.means.bundle, (work.images / "stats-dump").read_bytes())
         open_files = work.images / "files.img"
         open_files.write_bytes(rearmed.rearmed(work.means.bundle, open_files.read_bytes()))
         files = checkpoints.table(work.staged)
-    except OSError as error:
-        name = work.asked.target.name
-        raise storage_error(f"packing the checkpoint of {name}", error) from error
     return _Packed(facts, files, measured.freezing_seconds + measured.frozen_seconds)
 
 
@@ -229,14 +233,11 @@ def _manifest(
         pod=work.asked.pod,
         gpu=work.gpu.facts if work.gpu else None,
     )
-    try:
-        encoded = manifests.encode(manifest)
-        manifests.decode(encoded)  # what no restore could read is not published
+    encoded = manifests.encode(manifest)
+    manifests.decode(encoded)  # what no restore could read is not published
+    with named(f"writing the manifest of {work.asked.identifier}"):
         (work.staged / SIGNATURE).write_bytes(work.means.keys.sign(encoded))
         (work.staged / MANIFEST).write_bytes(encoded)
-    except OSError as error:
-        what = f"writing the manifest of {work.asked.identifier}"
-        raise storage_error(what, error) from error
     return manifest
 
 

@@ -54,7 +54,10 @@ class Archive:
     _measured: bool = field(default=False, init=False)
 
     def __enter__(self) -> Self:
-        self._file = self.path.open("wb")
+        try:
+            self._file = self.path.open("wb")
+        except OSError as error:
+            raise StorageError(f"{self.path}: {error.strerror}") from error
         self._stream = zstandard.ZstdCompressor(level=_LEVEL).stream_writer(self._file)
         self._tar = tarfile.open(
             mode="w|", fileobj=cast(IO[bytes], self._stream), format=tarfile.PAX_FORMAT

@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.kernel import calls, tree
 from agent.store import hashing
-from agent.store.failures import storage_error
+from agent.store.failures import named, storage_error
 from agent.store.use import removable
 from agent.trust import signature
 from agent.trust.keys import Keyring
@@ -58,8 +58,9 @@ class Checkpoints:
 
     def variants(self, identifier: CheckpointID) -> list[Path]:
         """Directories of the published variants of one id, newest first."""
-        found = [entry for entry in self.every_variant(identifier) if (entry / MANIFEST).exists()]
-        return sorted(found, key=lambda entry: (entry / MANIFEST).stat().st_mtime, reverse=True)
+        found = [(_written(entry), entry) for entry in self.every_variant(identifier)]
+        published = [(when, entry) for when, entry in found if when is not None]
+        return [entry for _, entry in sorted(published, reverse=True)]
 
     def newest(self, identifier: CheckpointID) -> Path:
         """The newest variant of an id; raises NotFoundError."""
@@ -81,10 +82,8 @@ class Checkpoints:
     @contextmanager
     def staging(self, place: Path) -> Iterator[None]:
         """Make `place` for a capture; gone after the block unless published."""
-        try:
+        with named(str(place)):
             place.mkdir(parents=True, mode=0o700)
-        except OSError as error:
-            raise storage_error(str(place), error) from error
         try:
             yield
         finally:
@@ -225,7 +224,9 @@ def open_file(directory: int, file: StoredFile) -> int:
 
 def verified(descriptor: int, file: StoredFile) -> None:
     """Raise DamagedError unless the bytes behind `descriptor` are those that were published."""
-    if hashing.of_descriptor(descriptor, file.size_bytes) != file.digest:
+    with named(f"{file.name} of the checkpoint"):
+        digest = hashing.of_descriptor(descriptor, file.size_bytes)
+    if digest != file.digest:
         raise DamagedError(f"{file.name} of the checkpoint is damaged: its hash differs")
 
 
@@ -233,7 +234,8 @@ def read_verified(directory: int, file: StoredFile) -> bytes:
     """A small file, read once: the bytes returned are the bytes that were checked."""
     descriptor = open_file(directory, file)
     try:
-        content = _read_all(descriptor, file.size_bytes)
+        with named(f"{file.name} of the checkpoint"):
+            content = _read_all(descriptor, file.size_bytes)
     finally:
         os.close(descriptor)
     if hashing.of_bytes(content) != file.digest:
@@ -291,7 +293,8 @@ def _read(directory: int, name: str, most: int) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > most:
             raise DamagedError(f"{name} of the checkpoint is no plain file of sensible size")
-        return _read_all(descriptor, found.st_size)
+        with named(f"{name} of the checkpoint"):
+            return _read_all(descriptor, found.st_size)
     finally:
         os.close(descriptor)
 
@@ -314,6 +317,16 @@ def _entries(path: Path) -> list[Path]:
         raise storage_error(str(path), error) from error
 
 
+def _written(variant: Path) -> int | None:
+    """When its manifest was written, in nanoseconds; None when it has none."""
+    try:
+        return (variant / MANIFEST).stat().st_mtime_ns
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return None
+        raise storage_error(f"{variant}/{MANIFEST}", error) from error
+
+
 def _swap(staged: Path, target: Path) -> None:
     """Put `staged` in the place of `target`; readers of the old one keep their descriptors."""
     try:
@@ -323,10 +336,8 @@ def _swap(staged: Path, target: Path) -> None:
             raise storage_error(f"publishing {target}", error) from error
         # NFS cannot exchange: between the two renames the variant is absent, never half there.
         _discard(target)
-        try:
+        with named(f"publishing {target}"):
             staged.rename(target)
-        except OSError as refused:
-            raise storage_error(f"publishing {target}", refused) from refused
         return
     _discard(staged)
 
@@ -334,10 +345,8 @@ def _swap(staged: Path, target: Path) -> None:
 def hide(path: Path) -> Path:
     """Put a checkpoint out of sight, so that nobody finds half of it; where it is to be deleted."""
     trash = path.with_name(f"{TRASH}{uuid.uuid4().hex}")
-    try:
+    with named(f"removing {path}"):
         path.rename(trash)
-    except OSError as error:
-        raise storage_error(f"removing {path}", error) from error
     return trash
 
 
@@ -359,9 +368,8 @@ def _sync_tree(path: Path) -> None:
         for name in names:
             descriptor = _open_own(f"{directory}/{name}")
             try:
-                os.fsync(descriptor)
-            except OSError as error:
-                raise storage_error(f"{directory}/{name}", error) from error
+                with named(f"{directory}/{name}"):
+                    os.fsync(descriptor)
             finally:
                 os.close(descriptor)
         _sync_directory(Path(directory))
@@ -370,10 +378,8 @@ def _sync_tree(path: Path) -> None:
 def _open_own(path: str) -> int:
     """A file of a staged checkpoint; raises DamagedError for what chrek does not make. Others may
     write the volume, and opening a FIFO waits for ever."""
-    try:
+    with named(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise storage_error(path, error) from error
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
         os.close(descriptor)
@@ -384,10 +390,9 @@ def _open_own(path: str) -> int:
 
 
 def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise storage_error(str(path), error) from error
-    finally:
-        os.close(descriptor)
+    with named(str(path)):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

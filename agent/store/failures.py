@@ -1,6 +1,8 @@
 """What the kernel says of a volume, as the error that a person reads."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from chrek.errors import (
     ClaimUnreachableError,
@@ -36,3 +38,12 @@ def storage_error(what: str, error: OSError) -> StorageError:
     if error.errno in _AWAY:
         return ClaimUnreachableError(message, hint="See the volume on the node, and its server")
     return StorageError(message, hint="Check the volume")
+
+
+@contextmanager
+def named(what: str) -> Iterator[None]:
+    """An OSError of the block as the error of `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(what, error) from error
