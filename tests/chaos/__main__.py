@@ -4,7 +4,6 @@ A round that fails says what it did and how to play it again; its root directory
 """
 
 import argparse
-import os
 import random
 import shutil
 import sys
@@ -16,18 +15,19 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.chaos.ground import Ground, Wrong
+from tests.chaos.needs import missing
 from tests.chaos.plan import OPERATIONS, STUCK, Round, chosen
 from tests.chaos.rounds import Play, play
 
 
 def main() -> int:
-    """1 when a round failed."""
+    """1 when a round failed, 3 when none can be played."""
     asked = _asked()
     seed = asked.seed if asked.seed is not None else random.randrange(1 << 31)
     numbers = [asked.only] if asked.only is not None else range(asked.rounds)
     end = time.monotonic() + asked.minutes * 60 if asked.minutes else float("inf")
-    if os.geteuid() != 0:
-        print("chaos needs root: containers are made", file=sys.stderr)
+    if lacks := missing():
+        print(f"chaos: {lacks}", file=sys.stderr)
         return 3
     rounds: list[Round] = []
     played: list[Play] = []

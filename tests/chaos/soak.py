@@ -19,6 +19,7 @@ from agent.runtime.target import Target
 from chrek.cli.machine import Machine
 from tests.chaos import checks
 from tests.chaos.ground import ID, Ground
+from tests.chaos.needs import missing
 
 _WARM_UP = 0.2
 _ROWS = 20
@@ -114,11 +115,14 @@ async def soak(ground: Ground, source: Target, cycles: int) -> list[str]:
 
 
 def main() -> int:
-    """1 when something grew."""
+    """1 when something grew, 3 when it cannot begin."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("--cycles", type=int, default=500)
     parser.add_argument("--program", default="shared")
     asked = parser.parse_args()
+    if lacks := missing():
+        print(f"soak: {lacks}", file=sys.stderr)
+        return 3
     root = Path(tempfile.mkdtemp(prefix="chrek-chaos-", dir="/var/lib"))
     ground = Ground(root)
     try:

@@ -1,12 +1,10 @@
 """The machine's harness for real programs: one root directory for all tests of a module."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from agent.criu.bundle import find
-from chrek.errors import MachineError
+from tests.chaos.needs import missing
 from tests.machine.conftest import _remove_shim, shim
 from tests.survival.lives import Lives, opened
 
@@ -15,12 +13,8 @@ __all__ = ["_remove_shim", "shim"]
 
 @pytest.fixture(scope="module")
 def all_lives(shim: str | None) -> Iterator[Lives]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root: containers are made")
-    try:
-        find()
-    except MachineError as error:
-        pytest.skip(str(error))
+    if lacks := missing():
+        pytest.skip(lacks)
     with pytest.MonkeyPatch.context() as patch:
         if shim is not None:
             patch.setenv("CHREK_TEST_PRLIMIT_SHIM", shim)
