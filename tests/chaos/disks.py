@@ -92,9 +92,10 @@ def shrink(place: Path, share: float) -> None:
 
 
 def _unmount(place: Path) -> None:
-    # What is still used is reported by the checks, by way of its processes.
-    subprocess.run(["umount", str(place)], capture_output=True, check=False)
-    if os.path.ismount(place):
+    # What is still used is reported by the checks, by way of its processes. Whether something is
+    # mounted there, os.path.ismount does not see of a directory that is bound to itself.
+    done = subprocess.run(["umount", str(place)], capture_output=True, check=False)
+    if done.returncode:
         subprocess.run(["umount", "-l", str(place)], capture_output=True, check=False)
 
 
