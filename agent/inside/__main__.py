@@ -171,6 +171,15 @@ def _let_finish(poller: select.poll, child: int, proc: int) -> None:
             woken = True
 
 
+def _outlive_the_agent() -> None:
+    """A dump that is killed half-way may end its source. So what ends the agent's container with
+    all that is in its cgroups does not end CRIU, and a kernel that is short of memory takes
+    others first. As far as the machine lets it."""
+    cgroups.leave()
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write("-1000")
+
+
 def _serve(channel: socket.socket, request: wire.Request, descriptors: list[int]) -> wire.Event:
     named = dict(zip(request["descriptors"], descriptors, strict=True))
     pidfd = named.pop("pidfd")
@@ -178,6 +187,8 @@ def _serve(channel: socket.socket, request: wire.Request, descriptors: list[int]
     with _Step("check the container"):
         paths = namespaces.checked_cgroups(pidfd, request["container"])
         join = cgroups.open_procs(paths) if restoring else []
+    if not restoring:
+        _outlive_the_agent()
     proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with _Step("enter the container"):
         namespaces.enter(pidfd, join)

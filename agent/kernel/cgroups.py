@@ -4,6 +4,7 @@ Standard library only: agent.inside imports this before it enters a container.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _MACHINES = Path("/proc/1/root/sys/fs/cgroup")
@@ -47,5 +48,15 @@ def open_procs(paths: dict[str, str]) -> list[int]:
 def join(descriptors: list[int]) -> None:
     """Move the calling process into the cgroups that open_procs opened, and close them."""
     for descriptor in descriptors:
-        os.write(descriptor, b"0")
-        os.close(descriptor)
+        try:
+            os.write(descriptor, b"0")
+        finally:
+            os.close(descriptor)
+
+
+def leave() -> None:
+    """Move the calling process to the top of each hierarchy that lets it: a cgroup that hands out
+    controllers has no processes of its own, and the machine itself may be a container."""
+    for hierarchy in of("self"):
+        with suppress(OSError):
+            join(open_procs({hierarchy: "/"}))

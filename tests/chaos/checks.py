@@ -21,10 +21,10 @@ _SETTLE_SECONDS = 60.0
 def asked(target: Target) -> dict[str, Any]:
     """What the program of a container says of itself."""
     answer, root = target.root / "tmp/answer", target.root
-    with suppress(FileNotFoundError):
-        answer.unlink()  # one of the source, in a copy
-    (root / "tmp/question").write_text("")
-    (root / "tmp/question").rename(root / "tmp/ask")
+    with suppress(OSError):  # of a container that ends at this moment
+        answer.unlink(missing_ok=True)  # one of the source, in a copy
+        (root / "tmp/question").write_text("")
+        (root / "tmp/question").rename(root / "tmp/ask")
     wait_for(lambda: answer.exists() or not target.alive(), f"{target.name} to answer")
     if not target.alive():
         raise Wrong(f"{target.name} has ended")

@@ -12,6 +12,7 @@ from agent.kernel import process
 from agent.runtime.target import Target
 from chrek.errors import ChrekError
 from tests.chaos import checks, disks, hostile
+from tests.chaos.cgroup import Cgroup
 from tests.chaos.ground import ID, Command, Ground
 from tests.chaos.plan import Round
 
@@ -29,6 +30,7 @@ class Fault:
         self.struck, self.told = False, ""
         self.hit: set[str] = set()
         self.others: list[Command] = []
+        self.cgroup = Cgroup(ground.root.name)
 
     def strike(self, command: Command) -> None:
         """Wait for the moment, then do it, if the command still runs."""
@@ -52,6 +54,7 @@ class Fault:
             "kill-chrek": lambda command: self._signal([command.process.pid], signal.SIGKILL),
             "term-chrek": lambda command: self._signal([command.process.pid], signal.SIGTERM),
             "kill-inside": lambda command: self._signal(command.inside(), signal.SIGKILL),
+            "kill-container": lambda _: self._signal(self.cgroup.processes(), signal.SIGKILL),
             "kill-criu": lambda command: self._signal(command.criu()[:1], signal.SIGKILL),
             "pause-criu": self._pause,
             "stuck-criu": lambda command: self._signal(command.criu()[:1], signal.SIGSTOP),

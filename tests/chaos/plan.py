@@ -7,7 +7,7 @@ from typing import Final
 PROGRAMS: Final = ("threads", "tree", "files", "shared", "restless")
 _ENDS: Final = ("none", "kill-chrek", "term-chrek", "kill-inside", "kill-criu", "pause-criu")
 _CAPTURE: Final = (
-    *_ENDS,
+    *(*_ENDS, "kill-container"),
     *("disk-full", "io-error", "read-only", "file-size"),
     *("app-killed", "app-exits", "init-killed", "shim-killed", "hostile-root", "proc-covered"),
 )

@@ -72,6 +72,7 @@ def play(asked: Round, ground: Ground) -> Play:
         finally:
             _keep_addresses(made)
             ground.stop_all()
+            made.fault.cgroup.remove()
         checks.nothing_runs(ground)
         checks.nothing_linked(made.addresses)
     return made
@@ -114,6 +115,8 @@ def _operate(made: Play, claim: Path) -> int:
     if asked.fault == "file-size":
         prefix = ("prlimit", f"--fsize={int(10 ** draw.uniform(2.5, 7))}", "--")
         fault.struck = True
+    if asked.fault == "kill-container":
+        prefix = fault.cgroup.joined()
     if asked.fault == "scratch-full":
         size = int(10 ** draw.uniform(3.7, 5.7))
         mount = f"mount -t tmpfs -o size={size} chaos /run/chrek/scratch"

@@ -14,6 +14,7 @@ from tests.chaos.plan import OPERATIONS, chosen
     ("operation", "fault"),
     [
         ("capture", "kill-chrek"),
+        ("capture", "kill-container"),
         ("replace", "io-error"),
         ("capture", "app-exits"),
         ("restores", "kill-criu"),

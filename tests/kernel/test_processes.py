@@ -176,3 +176,30 @@ def test_named_and_numbered_hierarchies_have_their_directories() -> None:
     assert cgroups.directory("name=systemd", "/") == cgroups.ROOT / "systemd"
     assert cgroups.directory("cpu,cpuacct", "/x") == cgroups.ROOT / "cpu,cpuacct/x"
     assert cgroups.directory("", "/x").name == "x"
+
+
+_LEAVING = (
+    "import os, sys\n"
+    "from pathlib import Path\n"
+    "from agent.kernel import cgroups\n"
+    "Path(sys.argv[1], 'cgroup.procs').write_text('0')\n"
+    "cgroups.leave()\n"
+    "print(cgroups.of('self')[sys.argv[2]])\n"
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a cgroup")
+@pytest.mark.parametrize("hierarchy", sorted(cgroups.of("self").keys() - {"cpuset"}))
+def test_a_process_leaves_its_cgroup_for_the_top(hierarchy: str) -> None:
+    # A new cpuset has no CPUs, and takes nobody in.
+    made = cgroups.directory(hierarchy, f"chrek-test-{os.getpid()}")
+    try:
+        made.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made in {hierarchy or 'v2'}: {error.strerror}")
+    try:
+        command = [sys.executable, "-c", _LEAVING, str(made), hierarchy]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+    finally:
+        made.rmdir()
+    assert told.stdout.strip() == "/", told.stderr
