@@ -105,9 +105,9 @@ test-survival: setup test-tools ## what real programs do to a checkpoint; faults
 	@$(BIN)/python -m pytest $(or $(TESTS),tests/survival tests/chaos)
 
 .PHONY: test-vm
-test-vm: setup ## tests in a virtual machine
-	@$(call debian,qemu-system-x86_64 debootstrap mkfs.ext4,qemu-system-x86 debootstrap e2fsprogs)
-	@tests/vm/run $(TESTS)
+test-vm: setup ## tests in a virtual machine (SHORT=1: what a change must pass)
+	@$(call debian,qemu-system-x86_64 mmdebstrap mkfs.ext4,qemu-system-x86 mmdebstrap e2fsprogs)
+	@tests/vm/run $(if $(SHORT),--short) $(TESTS)
 
 # The cluster that KUBECONFIG names, else a real one that is built and started here.
 .PHONY: test-cluster
