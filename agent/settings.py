@@ -11,6 +11,8 @@ from chrek.errors import UsageError
 TEST_SHIM = "CHREK_TEST_PRLIMIT_SHIM"
 FILES_LIMIT = "CHREK_FILES_LIMIT_MIB"
 HUGE_PAGES = "CHREK_HUGE_PAGES"
+PAGE_THREADS = "CHREK_PAGE_THREADS"
+_MOST_THREADS = 256
 _FILES_LIMIT_MIB = "2048"
 _SCRATCH = Path("/run/chrek/scratch")
 
@@ -24,6 +26,7 @@ class Settings:
     tests on machines without CAP_SYS_RESOURCE: a library that CRIU preloads (tests/shim).
     shown_root: what a person who looks for `root` finds it as, where that is another path.
     huge_pages: switch huge pages on for the whole node while a GPU's bytes are copied.
+    page_threads: that move memory which does not go through CRIU; 0: as many as CPUs.
     """
 
     root: Path
@@ -36,6 +39,7 @@ class Settings:
     test_shim: str | None = None
     shown_root: Path | None = None
     huge_pages: bool = False
+    page_threads: int = 0
 
     def new_scratch(self) -> Path:
         """A new place for one restore, not yet made."""
@@ -72,7 +76,14 @@ def from_environment(root: Path) -> Settings:
         files_limit_bytes=int(limit) << 20,
         test_shim=os.environ.get(TEST_SHIM) or None,
         huge_pages=_huge_pages(os.environ.get(HUGE_PAGES, "")),
+        page_threads=_page_threads(os.environ.get(PAGE_THREADS, "0")),
     )
+
+
+def _page_threads(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _MOST_THREADS):
+        raise UsageError(f"{PAGE_THREADS}={text} is not a number up to {_MOST_THREADS}")
+    return int(text)
 
 
 def _huge_pages(text: str) -> bool:

@@ -17,11 +17,13 @@ MAX_BYTES: Final = 16 << 20
 
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Pid = Annotated[int, msgspec.Meta(ge=1, le=1 << 22)]
-Digest = Annotated[str, msgspec.Meta(pattern=r"^blake3:[0-9a-f]{64}\Z")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^blake3(-1m)?:[0-9a-f]{64}\Z")]
+"""Of all bytes; since format 3 also of the digests of all blocks of 1 MiB (agent.store.hashing)."""
 FileName = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(criu/[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}|files\.tar\.zst|reaper-[0-9a-f]{16})\Z"
+        pattern=r"^(criu/[A-Za-z0-9_][A-Za-z0-9_.-]{0,120}|files\.tar\.zst|reaper-[0-9a-f]{16}"
+        r"|pages\.idx|pages-[1-9][0-9]{0,8}\.bin)\Z"
     ),
 ]
 
@@ -181,8 +183,8 @@ def _read(content: bytes) -> Manifest:
     return msgspec.json.decode(content, type=Manifest)
 
 
-READERS: Final[dict[int, Callable[[bytes], Manifest]]] = {1: _read, 2: _read}
-"""Format 1 knew no pods."""
+READERS: Final[dict[int, Callable[[bytes], Manifest]]] = {1: _read, 2: _read, 3: _read}
+"""Format 1 knew no pods, 2 no pages outside of CRIU's images."""
 
 
 def encode(manifest: Manifest) -> bytes:

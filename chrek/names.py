@@ -18,5 +18,11 @@ SIGNATURE: Final = "manifest.json.sig"
 CRIU_DIR: Final = "criu"
 FILES_ARCHIVE: Final = "files.tar.zst"
 
-FORMAT_VERSION: Final = 2
+PAGES_INDEX: Final = "pages.idx"
+PAGES_PREFIX: Final = "pages-"
+PAGES_SUFFIX: Final = ".bin"
+
+FORMAT_VERSION: Final = 3
 """Format of a checkpoint on disk that this chrek writes. Older ones stay readable."""
+FORMAT_WITHOUT_PAGES: Final = 2
+"""What it writes when all memory is in CRIU's images: an older chrek restores that too."""

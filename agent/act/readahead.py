@@ -14,7 +14,7 @@ from agent.store.checkpoints import Checkpoints
 from chrek.errors import ChrekError
 from chrek.ids import CheckpointID, Variant
 from chrek.logs import event
-from chrek.names import CRIU_DIR, FILES_ARCHIVE
+from chrek.names import CRIU_DIR, FILES_ARCHIVE, PAGES_PREFIX, PAGES_SUFFIX
 
 _log = logging.getLogger("chrek.readahead")
 
@@ -46,7 +46,9 @@ async def read_ahead(node: Node, pod: PodView) -> None:
 def _ask_for(place: Path) -> int:
     """Bytes that were asked for."""
     asked = 0
-    files = [place / FILES_ARCHIVE, *sorted((place / CRIU_DIR).glob("*"))[:_MOST_FILES]]
+    pages = sorted(place.glob(f"{PAGES_PREFIX}*{PAGES_SUFFIX}"))
+    images = sorted((place / CRIU_DIR).glob("*"))
+    files = [place / FILES_ARCHIVE, *images[:_MOST_FILES], *pages[:_MOST_FILES]]
     for path in files:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

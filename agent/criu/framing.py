@@ -18,7 +18,7 @@ _COMMON_MAGICS = (0x54564319, 0x55105940)
 
 def entries(content: bytes, message: Any) -> Iterator[Any]:
     """The entries of an image, each a `message`; raises DamagedError."""
-    offset = _head_size(content)
+    offset = head_size(content)
     while offset < len(content):
         try:
             (size,) = struct.unpack_from("<I", content, offset)
@@ -36,14 +36,15 @@ def entries(content: bytes, message: Any) -> Iterator[Any]:
 
 def joined(content: bytes, changed: list[Any]) -> bytes:
     """The image `content` with other entries."""
-    pieces = [content[: _head_size(content)]]
+    pieces = [content[: head_size(content)]]
     for entry in changed:
         packed = entry.SerializeToString()
         pieces += [struct.pack("<I", len(packed)), packed]
     return b"".join(pieces)
 
 
-def _head_size(content: bytes) -> int:
+def head_size(content: bytes) -> int:
+    """Bytes before the first entry; raises DamagedError."""
     if len(content) < 8:  # noqa: PLR2004 - two magic numbers
         raise DamagedError("an image of CRIU's is too short")
     (magic,) = struct.unpack_from("<I", content)

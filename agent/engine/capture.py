@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,10 +21,12 @@ from agent.criu.rpc import CRIUFailedError, CRIUStillError
 from agent.engine import entering, gpu, identity, inspect, operations
 from agent.engine.inspect import Inspected
 from agent.engine.means import Means
+from agent.engine.threads import to_its_end
 from agent.files import roots
 from agent.files.archive import Archive
 from agent.inside.child import Inside
 from agent.kernel import process, progress
+from agent.pages import pack, workers
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints, Stored
@@ -32,7 +35,14 @@ from chrek import manifest as manifests
 from chrek.errors import ChrekError, DumpError, StorageFullError, TargetGoneError
 from chrek.ids import CheckpointID, Variant
 from chrek.manifest import Facts, Manifest, PodFacts, StoredFile
-from chrek.names import CRIU_DIR, FILES_ARCHIVE, FORMAT_VERSION, MANIFEST, SIGNATURE
+from chrek.names import (
+    CRIU_DIR,
+    FILES_ARCHIVE,
+    FORMAT_VERSION,
+    FORMAT_WITHOUT_PAGES,
+    MANIFEST,
+    SIGNATURE,
+)
 from chrek.phases import phase, recording
 
 _DUMP_LOG = "dump.log"
@@ -89,7 +99,8 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
                     await asyncio.to_thread(archive.copy)
                 await _dump(work, inside, archive)
         with phase("pack"):
-            packed = await asyncio.to_thread(_pack, work)
+            stop = threading.Event()
+            packed = await to_its_end(_pack, work, stop, stop=stop)
         with phase("publish"):
             manifest = _manifest(work, packed, store.namespace, variant, seconds)
             place = await asyncio.to_thread(
@@ -195,14 +206,15 @@ def _is_full(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """What packing found. frozen_seconds: as CRIU measured it."""
+    """What packing found. frozen_seconds: as CRIU measured it. has_pages: outside of its images."""
 
     facts: Facts
     files: list[StoredFile]
     frozen_seconds: float
+    has_pages: bool
 
 
-def _pack(work: _Work) -> _Packed:
+def _pack(work: _Work, stop: threading.Event) -> _Packed:
     with named(f"packing the checkpoint of {work.asked.target.name}"):
         facts = _complete(work)
         reaper = f"/proc/{work.inspected.root.host_pid}/exe"
@@ -210,15 +222,19 @@ def _pack(work: _Work) -> _Packed:
         measured = images.statistics(work.means.bundle, (work.images / "stats-dump").read_bytes())
         open_files = work.images / "files.img"
         open_files.write_bytes(rearmed.rearmed(work.means.bundle, open_files.read_bytes()))
-        files = checkpoints.table(work.staged)
-    return _Packed(facts, files, measured.freezing_seconds + measured.frozen_seconds)
+        with phase("pages"):
+            count = workers.threads(work.means.settings.page_threads)
+            pages = pack.pack(work.means.bundle, work.staged, count, stop)
+        files = checkpoints.table(work.staged, pages)
+    frozen_seconds = measured.freezing_seconds + measured.frozen_seconds
+    return _Packed(facts, files, frozen_seconds, has_pages=bool(pages))
 
 
 def _manifest(
     work: _Work, packed: _Packed, namespace: str, variant: Variant, seconds: dict[str, float]
 ) -> Manifest:
     manifest = Manifest(
-        format=FORMAT_VERSION,
+        format=FORMAT_VERSION if packed.has_pages else FORMAT_WITHOUT_PAGES,
         id=work.asked.identifier,
         variant=variant,
         namespace=namespace,

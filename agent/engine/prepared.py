@@ -16,6 +16,8 @@ from agent.criu import images, moved
 from agent.criu.bundle import Bundle
 from agent.engine.current import Current
 from agent.kernel import addresses, calls
+from agent.pages import opened
+from agent.pages.opened import Opened
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.trust import containers, gate, kinds
@@ -35,7 +37,7 @@ _MOST_COPIED_BYTES = 512 << 20
 class Prepared:
     """images: descriptor of the directory for CRIU. large: image name -> descriptor.
     archive: descriptor of files.tar.zst, checked. container: what the tasks of `passed` may have
-    there. verified: done once every byte is."""
+    there. verified: done once every byte is, but those of pages: they are when they are used."""
 
     images: int
     large: dict[str, int]
@@ -43,6 +45,7 @@ class Prepared:
     reaper: tuple[str, bytes]
     container: Container
     passed: Passed
+    pages: list[Opened]
     verified: "asyncio.Future[None]"
 
     def install_reaper(self, target: Target) -> None:
@@ -81,6 +84,8 @@ async def prepare(
         place = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, place)
         by_name = {file.name: file for file in manifest.files}
+        pages = stack.enter_context(opened.opened(directory, manifest.files))
+        mappings = {each.mappings for each in pages}
         archive_file = _named(by_name, FILES_ARCHIVE)
         archive = checkpoints.open_file(directory, archive_file)
         stack.callback(os.close, archive)
@@ -92,45 +97,55 @@ async def prepare(
             if kind != CRIU_DIR or kinds.dropped(name):
                 continue
             names.append(name)
-            large = file.size_bytes > _SMALL_BYTES and not kinds.read_by_the_gate(name)
-            if large and len(linked) < _MOST_LINKS:
+            read_here = kinds.read_by_the_gate(name) or name in mappings
+            if file.size_bytes > _SMALL_BYTES and not read_here and len(linked) < _MOST_LINKS:
                 linked[name] = checkpoints.open_file(directory, file)
                 stack.callback(os.close, linked[name])
             else:
                 small.append(file)
         reaper_file = _named(by_name, manifest.facts.reaper)
-        copied_bytes = reaper_file.size_bytes + sum(file.size_bytes for file in small)
-        if copied_bytes > _MOST_COPIED_BYTES:
-            raise DamagedError(f"the checkpoint has {copied_bytes} bytes of small images")
+        _bounded([reaper_file, *small])
         await asyncio.to_thread(checkpoints.verified, archive, archive_file)
         reaper = checkpoints.read_verified(directory, reaper_file)
         deciding: dict[str, bytes] = {}
-        for file in small:
-            content = await asyncio.to_thread(checkpoints.read_verified, directory, file)
-            name = file.name.partition("/")[2]
-            if kinds.read_by_the_gate(name):
+        async for name, content in _contents(directory, small):
+            if kinds.read_by_the_gate(name) or name in mappings:
                 deciding[name] = content
             else:
                 _put(place, name, content)
         passed = await asyncio.to_thread(gate.passed, bundle, names, deciding, container)
+        advised = await asyncio.to_thread(opened.check, bundle, pages, passed)
         own = addresses.own(target.init)
         files = images.rebound(bundle, passed.images[_FILES_IMAGE], manifest.facts.addresses, own)
         files = moved.moved(bundle, files, Current(target).look)
-        for name, content in (passed.images | {_FILES_IMAGE: files}).items():
+        for name, content in (passed.images | advised | {_FILES_IMAGE: files}).items():
             _put(place, name, content)
         large_files = [(by_name[f"{CRIU_DIR}/{name}"], fd) for name, fd in linked.items()]
         verified = asyncio.ensure_future(asyncio.to_thread(_verify, large_files))
         try:
             installed = (manifest.facts.reaper, reaper)
-            yield Prepared(place, linked, archive, installed, container, passed, verified)
+            yield Prepared(place, linked, archive, installed, container, passed, pages, verified)
         finally:
             # A thread cannot be cancelled; its descriptors must outlive it.
             await asyncio.gather(verified, return_exceptions=True)
 
 
+async def _contents(directory: int, files: list[StoredFile]) -> AsyncIterator[tuple[str, bytes]]:
+    """Images by their names, checked."""
+    for file in files:
+        content = await asyncio.to_thread(checkpoints.read_verified, directory, file)
+        yield file.name.partition("/")[2], content
+
+
 def _verify(files: list[tuple[StoredFile, int]]) -> None:
     for file, descriptor in files:
         checkpoints.verified(descriptor, file)
+
+
+def _bounded(copied: list[StoredFile]) -> None:
+    total = sum(file.size_bytes for file in copied)
+    if total > _MOST_COPIED_BYTES:
+        raise DamagedError(f"the checkpoint has {total} bytes of small images")
 
 
 def _named(by_name: dict[str, StoredFile], name: str) -> StoredFile:

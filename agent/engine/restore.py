@@ -6,7 +6,7 @@ Whatever fails, nothing of a half-restored tree stays and the placeholder starts
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,10 +17,12 @@ from agent.engine import entering, gpu_placement, operations, orphans, stdio
 from agent.engine.compare import compare
 from agent.engine.means import Means
 from agent.engine.prepared import Prepared, prepare
+from agent.engine.threads import to_its_end
 from agent.files.apply import Written, apply, holds_files
 from agent.init import words
 from agent.inside.child import CRIUProcess, Inside
-from agent.kernel import tree
+from agent.kernel import process, tree
+from agent.pages import load, workers
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.trust import running
@@ -168,7 +170,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
                 written = Written(target.init)
                 stack.push(lambda kind, *_: written.withdraw() if kind is not None else None)
                 into = functools.partial(apply, written=written, restart=restart)
-                await _to_its_end(into, prepared.archive, file_roots)
+                await to_its_end(into, prepared.archive, file_roots)
         stopped = placement is not None
         pid = await _run_criu(work, criu, manifest, prepared, streams, stopped=stopped)
         if placement is not None:
@@ -181,15 +183,6 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             except TargetGoneError:
                 return pid, True
     return pid, False
-
-
-async def _to_its_end(work: Callable[..., None], *arguments: object) -> None:
-    """Run in a thread that is always awaited: it uses descriptors that are closed afterwards."""
-    thread = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
-    try:
-        await asyncio.shield(thread)
-    finally:
-        await asyncio.gather(thread, return_exceptions=True)
 
 
 async def _enter(
@@ -237,6 +230,9 @@ async def _run_criu(
                 with phase("verify"):
                     await prepared.verified
                     await asyncio.to_thread(running.check, work.target, threads, container)
+                if prepared.pages:
+                    with phase("pages"):
+                        await _fill(work, prepared)
                 with phase("adopt"):
                     words.expect(work.target, root)
             except BaseException:
@@ -260,6 +256,14 @@ async def _run_criu(
             raise _explained(error, work) from error
         finally:
             await keeper.end()
+
+
+async def _fill(work: _Work, prepared: Prepared) -> None:
+    """Bring the memory that does not go through CRIU, every byte checked."""
+    found = await asyncio.to_thread(process.in_pid_namespace, work.target.init)
+    pids = {int(each.pid): int(each.host_pid) for each in found}
+    count, stop = workers.threads(work.means.settings.page_threads), threading.Event()
+    await to_its_end(load.load, prepared.pages, pids, count, stop, stop=stop)
 
 
 def _explained(error: CRIUFailedError, work: _Work) -> RestoreError:

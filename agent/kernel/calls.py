@@ -27,6 +27,8 @@ MOUNT_ATTR_NODEV: Final = 4
 MOUNT_ATTR_NOEXEC: Final = 8
 MOUNT_ATTR_NOSYMFOLLOW: Final = 0x00200000
 MS_PRIVATE: Final = 1 << 18
+FALLOC_FL_KEEP_SIZE: Final = 1
+FALLOC_FL_PUNCH_HOLE: Final = 2
 
 CLONE_NEWNS: Final = 0x00020000
 CLONE_NEWCGROUP: Final = 0x02000000
@@ -205,6 +207,21 @@ def renameat2(old: str, new: str, flags: int) -> None:
             ctypes.c_uint(flags),
         ),
         "renameat2",
+    )
+
+
+def punch_hole(descriptor: int, offset: int, size: int) -> None:
+    """Give the blocks of a part of a file back: it reads as zero then. EOPNOTSUPP where the file
+    system cannot."""
+    flags = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE
+    _checked(
+        _libc.fallocate(
+            ctypes.c_int(descriptor),
+            ctypes.c_int(flags),
+            ctypes.c_int64(offset),
+            ctypes.c_int64(size),
+        ),
+        "fallocate",
     )
 
 

@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,7 +225,7 @@ def open_file(directory: int, file: StoredFile) -> int:
 def verified(descriptor: int, file: StoredFile) -> None:
     """Raise DamagedError unless the bytes behind `descriptor` are those that were published."""
     with named(f"{file.name} of the checkpoint"):
-        digest = hashing.of_descriptor(descriptor, file.size_bytes)
+        digest = hashing.of_descriptor(descriptor, file.size_bytes, file.digest)
     if digest != file.digest:
         raise DamagedError(f"{file.name} of the checkpoint is damaged: its hash differs")
 
@@ -256,10 +256,13 @@ def verify(path: Path, keys: Keyring) -> Manifest:
     return manifest
 
 
-def table(staged: Path) -> list[StoredFile]:
-    """The file table of a staged checkpoint: every file below it, hashed; raises DamagedError."""
-    files: list[StoredFile] = []
-    for path in sorted(entry for entry in staged.rglob("*") if not entry.is_dir()):
+def table(staged: Path, hashed: Collection[StoredFile] = ()) -> list[StoredFile]:
+    """The file table of a staged checkpoint: every file below it, hashed; raises DamagedError.
+    hashed: those that were hashed already."""
+    known = {staged / file.name for file in hashed}
+    files = list(hashed)
+    found = {entry for entry in staged.rglob("*") if not entry.is_dir()}
+    for path in sorted(found - known):
         descriptor = _open_own(str(path))
         try:
             size = os.fstat(descriptor).st_size
@@ -267,7 +270,7 @@ def table(staged: Path) -> list[StoredFile]:
         finally:
             os.close(descriptor)
         files.append(StoredFile(str(path.relative_to(staged)), size, digest))
-    return files
+    return sorted(files, key=lambda file: file.name)
 
 
 def _read_signature(directory: int) -> bytes | None:

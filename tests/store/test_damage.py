@@ -188,7 +188,7 @@ def test_even_a_name_that_was_never_checked_does_not_lead_out(published: Path, n
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"), [(3, "Use a newer chrek"), (999, "Use a newer chrek"), (0, "again")]
+    ("number", "advice"), [(4, "Use a newer chrek"), (999, "Use a newer chrek"), (0, "again")]
 )
 def test_a_format_of_another_time_says_what_to_do(
     published: Path, number: int, advice: str, keys: Keyring

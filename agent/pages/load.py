@@ -1,0 +1,93 @@
+"""Pages into a restored tree, while CRIU holds it: each block is read once, checked, and those very
+bytes are written. One wrong byte, and nothing of the tree may run.
+"""
+
+import errno
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Final, NamedTuple
+
+from agent.kernel.memory import Buffer, Other
+from agent.pages import workers
+from agent.pages.opened import Opened
+from agent.store import hashing
+from chrek.errors import DamagedError, RestoreError
+
+_STRIPE_BLOCKS: Final = 16
+"""Blocks in a row that one thread takes: two threads in one huge page would both make it."""
+
+
+class _Stripe(NamedTuple):
+    page_file: Opened
+    blocks: list[int]
+
+
+def load(
+    pages: Collection[Opened], pids: Mapping[int, int], count: int, stop: threading.Event
+) -> int:
+    """Fill the memory of the processes `pids` (as the container counts -> as this machine does)
+    with `count` threads; how many bytes. Raises DamagedError, RestoreError, StoppedError."""
+    written: list[int] = []
+    with ExitStack() as stack:
+        others: dict[int, Other] = {}
+        for each in pages:
+            pid = each.file.pid
+            if pid not in pids:
+                raise RestoreError(f"PID {pid} of the restored tree is not there")
+            if pid not in others:
+                others[pid] = stack.enter_context(_other(pid, pids[pid]))
+
+        def begin() -> Callable[[_Stripe], None]:
+            buffer = Buffer(hashing.BLOCK_BYTES)
+
+            def one(stripe: _Stripe) -> None:
+                other = others[stripe.page_file.file.pid]
+                for number in stripe.blocks:
+                    if stop.is_set():
+                        return
+                    written.append(_block(stripe.page_file, number, buffer, other))
+
+            return one
+
+        workers.spread(_stripes(pages), count, stop, begin)
+    return sum(written)
+
+
+def _stripes(pages: Collection[Opened]) -> Iterator[_Stripe]:
+    for each in pages:
+        blocks: list[int] = []
+        for number in each.extents.blocks():
+            if blocks and number // _STRIPE_BLOCKS != blocks[-1] // _STRIPE_BLOCKS:
+                yield _Stripe(each, blocks)
+                blocks = []
+            blocks.append(number)
+        if blocks:
+            yield _Stripe(each, blocks)
+
+
+def _block(page_file: Opened, number: int, buffer: Buffer, other: Other) -> int:
+    file = page_file.file
+    start = number * hashing.BLOCK_BYTES
+    size = min(hashing.BLOCK_BYTES, page_file.size_bytes - start)
+    digest = file.digests[number * hashing.DIGEST_BYTES : (number + 1) * hashing.DIGEST_BYTES]
+    whole = buffer.fill(page_file.descriptor, size, start)
+    if not whole or hashing.of_block(buffer.view[:size]) != digest:
+        raise DamagedError(f"{file.name} of the checkpoint is damaged: its hash differs")
+    parts = [
+        (buffer.address + extent.offset - start, extent.there, extent.size)
+        for extent in page_file.extents.within(start, start + size)
+    ]
+    try:
+        other.write(parts)
+    except OSError as error:
+        what = "has no such memory" if error.errno == errno.EFAULT else error.strerror or error
+        raise RestoreError(f"PID {file.pid} of the restored tree: {what}") from error
+    return sum(part[2] for part in parts)
+
+
+def _other(pid: int, host_pid: int) -> Other:
+    try:
+        return Other(host_pid)
+    except OSError as error:
+        raise RestoreError(f"PID {pid} of the restored tree is not there: {error}") from error
