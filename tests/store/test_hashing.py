@@ -23,3 +23,15 @@ def test_a_file_that_is_shorter_than_it_should_be_has_another_hash(tmp_path: Pat
     with (tmp_path / "file").open("rb") as file:
         assert hashing.of_descriptor(file.fileno(), 5) == hashing.of_bytes(b"short")
         assert hashing.of_descriptor(file.fileno(), 6) == hashing.of_bytes(b"short")
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, (1 << 20) - 1, 1 << 20, (9 << 20) + 5])
+def test_a_digest_of_blocks_is_that_of_their_digests(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    (tmp_path / "file").write_bytes(content + b"beyond")
+    blocks = [content[at : at + (1 << 20)] for at in range(0, size, 1 << 20)]
+    assert hashing.block_count(size) == len(blocks)
+    digests = b"".join(hashing.of_block(block) for block in blocks)
+    with (tmp_path / "file").open("rb") as file:
+        found = hashing.of_descriptor(file.fileno(), size, like="blake3-1m:")
+    assert found == hashing.of_blocks(digests) == f"blake3-1m:{blake3(digests).hexdigest()}"
