@@ -135,6 +135,7 @@ chaos: setup test-tools ## random faults: make chaos ROUNDS=200 SEED=1
 bench: setup ## benchmarks against bare CRIU, Podman and a bare web server
 	@$(call debian,podman wrk,podman wrk)
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.memory
 	@$(BIN)/python -m bench.webhook
 
 .PHONY: lint

@@ -79,6 +79,10 @@ class Bare:
         seconds = self._criu("restore", "--restore-detached")
         return Restored(seconds, {"criu": seconds})
 
+    def end_restored(self) -> None:
+        """It has the PID of the source."""
+        self.end_source()
+
     def discard(self) -> None:
         """End the service and delete the images."""
         self.end_source()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import chrek
+from agent.settings import PAGE_THREADS
 from bench import commands
 from bench.failures import SideFailedError
 from bench.side import Checkpointed, Restored
@@ -24,6 +25,7 @@ class Chrek:
     version = chrek.__version__
 
     def __init__(self, work: Path) -> None:
+        self.threads = 0  # those that move pages; 0 is chrek's own choice
         self._root = work / "chrek"
         self._running: list[str] = []
         self._stored = False
@@ -55,6 +57,10 @@ class Chrek:
             raise SideFailedError(f"not restored: {result['message']}")
         return Restored(seconds, result["phases"], result["seconds"])
 
+    def end_restored(self) -> None:
+        """`chrek stop`."""
+        self._stop(_REPLICA)
+
     def discard(self) -> None:
         """Stop both containers, delete the checkpoint."""
         try:
@@ -82,7 +88,8 @@ class Chrek:
         return commands.output(self._argv(words), env=_environment())
 
     def _timed(self, *words: str) -> tuple[float, str]:
-        return commands.timed(self._argv(words), env=_environment())
+        threads = {PAGE_THREADS: str(self.threads)}
+        return commands.timed(self._argv(words), env=_environment() | threads)
 
 
 def _environment() -> dict[str, str]:

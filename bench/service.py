@@ -1,15 +1,34 @@
-"""The service that every side checkpoints: N MiB of random memory behind HTTP.
+"""The service that every side checkpoints: N MiB of memory behind HTTP.
 
-Run: python -I -S service.py MEBIBYTES PORT. Nothing but the standard library, and nothing of
-chrek. `/` answers with a token made at start; `/digest` reads all of the memory.
+Run: python -I -S service.py MEBIBYTES PORT [random|half-zero|zero]. Nothing but the standard
+library, and nothing of chrek. `/` answers with a token made at start; `/digest` reads all of the
+memory.
 """
 
 import http.server
+import mmap
 import os
 import sys
 import zlib
 
-MEMORY = os.urandom(int(sys.argv[1]) << 20)
+_SIZE = int(sys.argv[1]) << 20
+_CHUNK = 64 << 20
+
+
+def _made(data: str) -> mmap.mmap:
+    """All of it is written to, zeroes too. Random bytes are made once, and turned a little for
+    each chunk, so that no two pages are equal."""
+    memory = mmap.mmap(-1, _SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    zeroes = {"random": 0, "half-zero": _SIZE // 2, "zero": _SIZE}[data]
+    seed = os.urandom(min(_CHUNK, _SIZE))
+    for at in range(0, _SIZE, _CHUNK):
+        size, turn = min(_CHUNK, _SIZE - at), at // _CHUNK * 4099
+        memory[at : at + size] = bytes(size) if at < zeroes else (seed[turn:] + seed[:turn])[:size]
+    memory[:zeroes] = bytes(zeroes)
+    return memory
+
+
+MEMORY = _made(sys.argv[3] if len(sys.argv) > 3 else "random")
 TOKEN = os.urandom(8).hex()
 
 

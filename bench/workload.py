@@ -18,7 +18,7 @@ SERVICE = Path(__file__).with_name("service.py")
 PYTHON = Path(sys.executable).resolve()
 
 _POLL_SECONDS = 0.004
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 90.0
 # Below the ephemeral range: a client that polls a port of that range can connect to itself.
 _PORTS = itertools.chain.from_iterable(itertools.repeat(range(19000, 29000)))
 
@@ -26,17 +26,18 @@ _PORTS = itertools.chain.from_iterable(itertools.repeat(range(19000, 29000)))
 @dataclass(frozen=True, slots=True)
 class Workload:
     """A service of `size_bytes` on 127.0.0.1:`port`. program: service.py where containers that
-    show this machine's root file system find it."""
+    show this machine's root file system find it. data: random, half-zero or zero."""
 
     size_bytes: int
     port: int
     program: Path
+    data: str = "random"
 
     @property
     def argv(self) -> list[str]:
         """The same command on every side."""
         mebibytes = str(self.size_bytes >> 20)
-        return [str(PYTHON), "-I", "-S", str(self.program), mebibytes, str(self.port)]
+        return [str(PYTHON), "-I", "-S", str(self.program), mebibytes, str(self.port), self.data]
 
     def get(self, path: str) -> str:
         """One answer; raises OSError while there is none."""
@@ -104,7 +105,7 @@ def installed(work: Path) -> Path:
     return program
 
 
-def made(size_bytes: int, program: Path) -> Workload:
+def made(size_bytes: int, program: Path, data: str = "random") -> Workload:
     """A workload on a port that is free now."""
     for port in _PORTS:
         with socket.socket() as probe:
@@ -113,5 +114,5 @@ def made(size_bytes: int, program: Path) -> Workload:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        return Workload(size_bytes, port, program)
+        return Workload(size_bytes, port, program, data)
     raise AssertionError
