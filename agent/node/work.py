@@ -5,7 +5,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -186,12 +186,8 @@ async def _alone(settings: Settings, status: Status) -> AsyncIterator[None]:
 
 
 def _settings(asked: Flags) -> Settings:
-    found = from_environment(ROOT)
-    return Settings(
-        root=found.root,
-        claim=found.claim,
-        scratch=found.scratch,
+    return replace(
+        from_environment(ROOT),
         files_limit_bytes=asked.work.files_limit_bytes,
-        test_shim=found.test_shim,
         shown_root=Path(shown) if (shown := os.environ.get(_SHOWN)) else None,
     )

@@ -158,5 +158,9 @@ def _stored(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     ):
         made = _add(commands, name, text, json=True)
         made.add_argument("identifier", metavar="ID")
+        if name == "inspect":
+            made.add_argument(
+                "--timeline", action="store_true", help="only the phases of its capture, as bars"
+            )
     made = _add(commands, "rm", "delete checkpoints", json=True)
     made.add_argument("identifier", metavar="ID", nargs="+")

@@ -16,7 +16,7 @@ from agent.store import checkpoints
 from agent.store.checkpoints import Stored
 from agent.trust import decoded
 from chrek import ids
-from chrek.cli import output
+from chrek.cli import output, timeline
 from chrek.cli.machine import Machine
 from chrek.errors import ChrekError, UsageError
 from chrek.manifest import Manifest
@@ -191,6 +191,9 @@ async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
     found = checkpoints.load(path, machine.keys())
     if asked.json:
         output.as_json(found)
+        return 0
+    if asked.timeline:
+        output.table(["PHASE", "FROM", "SECONDS", ""], list(timeline.bars(found.phases)))
         return 0
     facts = found.facts
     command = " ".join(found.spec.argv) if found.spec else "-"

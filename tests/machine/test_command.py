@@ -34,6 +34,8 @@ def test_ls_ps_and_inspect_tell_the_same_to_people_and_programs(warm: Chrek) -> 
     assert names[0] == "chrek-reaper"
     assert all(name in shown for name in names)
     assert document["phases"].keys() >= {"inspect", "files", "enter", "dump", "pack"}
+    bars = warm("inspect", "warm", "--timeline").out
+    assert all(f"\n{phase} " in bars for phase in document["phases"])
     assert document["frozen_seconds"] > 0
     assert all(file["digest"].startswith("blake3:") for file in document["files"])
 

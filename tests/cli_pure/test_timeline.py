@@ -1,0 +1,29 @@
+"""Phases as bars: together they are the time of the whole."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chrek.cli import timeline
+
+SECONDS = st.floats(0, 1000, allow_nan=False)
+
+
+def test_bars_stand_one_behind_the_other() -> None:
+    rows = list(timeline.bars({"inspect": 1.0, "dump": 2.0, "pages": 1.0}))
+    assert [row[:3] for row in rows] == [
+        ["inspect", "0.000", "1.000"],
+        ["dump", "1.000", "2.000"],
+        ["pages", "3.000", "1.000"],
+    ]
+    assert [row[3] for row in rows] == [
+        "#" * 10 + "." * 30,
+        "." * 10 + "#" * 20 + "." * 10,
+        "." * 30 + "#" * 10,
+    ]
+
+
+@given(st.dictionaries(st.text(min_size=1), SECONDS, max_size=8))
+def test_every_phase_is_seen_and_every_bar_is_as_wide(phases: dict[str, float]) -> None:
+    rows = list(timeline.bars(phases))
+    assert [row[0] for row in rows] == list(phases)
+    assert all(len(row[3]) == 40 and "#" in row[3] for row in rows)
