@@ -91,9 +91,10 @@ class Area:
 
 
 class Areas:
-    """All mappings of a process, by address."""
+    """All mappings of a process, by address. huge_pages: it did not say that it wants none."""
 
-    def __init__(self, areas: Sequence[Area]) -> None:
+    def __init__(self, areas: Sequence[Area], *, huge_pages: bool = True) -> None:
+        self.huge_pages = huge_pages
         self.all = sorted(areas, key=lambda area: area.start)
         self._starts = [area.start for area in self.all]
 
@@ -107,6 +108,7 @@ class Areas:
 
 def of(bundle: Bundle, content: bytes) -> Areas:
     """Of an image `mm-PID.img`; raises DamagedError."""
+    entry = _entry(bundle, content)
     found = [
         Area(
             vma.start,
@@ -118,12 +120,12 @@ def of(bundle: Bundle, content: bytes) -> Areas:
             vma.status,
             vma.madv if vma.HasField("madv") else 0,
         )
-        for vma in _entry(bundle, content).vmas
+        for vma in entry.vmas
     ]
     for area in found:
         if not 0 <= area.start < area.end or (area.start | area.end) % PAGE_BYTES:
             raise DamagedError("an image of CRIU's has a mapping that cannot be")
-    return Areas(found)
+    return Areas(found, huge_pages=not entry.thp_disabled)
 
 
 def advised(bundle: Bundle, content: bytes, starts: Sequence[int]) -> bytes:

@@ -75,7 +75,7 @@ def of_task(task: Task, kept: Sequence[Interval]) -> Leaving | None:
             continue
         pieces += [Piece(*run[:3], run.address, area.anonymous) for run in runs]
         full = present[area] * 100 >= area.size_bytes * _PRESENT_OF_100
-        if area.advisable and full and size >= HUGE_BYTES:
+        if task.areas.huge_pages and area.advisable and full and size >= HUGE_BYTES:
             huge.append(area.start)
     name = f"pagemap-{task.pid}.img"
     return _worthwhile(Leaving(name, task.pages, task.pid, False, pieces, huge))

@@ -47,7 +47,7 @@ def shared(
                 _, number, offset = side
                 if not buffer.fill(files[number], pair.size, offset):
                     raise DamagedError("CRIU's pages are fewer than it says")
-            equal = list(_equal(pair, buffers[0].address, buffers[1].address))
+            equal = joined(list(_equal(pair, buffers[0].address, buffers[1].address)))
             with adding:
                 for side in (pair.parent, pair.child):
                     found.setdefault(side[0], []).extend(equal)

@@ -79,7 +79,7 @@ def check(bundle: Bundle, pages: Collection[Opened], passed: Passed) -> dict[str
         starts = [start for each in of_one for start in each.file.huge]
         for start in starts:
             area = own.at(start)
-            if area is None or area.start != start or not area.advisable:
+            if area is None or area.start != start or not (own.huge_pages and area.advisable):
                 raise DamagedError("the index of pages wants huge pages where none can be")
         if starts:
             changed[name] = areas.advised(bundle, passed.images[name], starts)

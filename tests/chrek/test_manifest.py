@@ -28,7 +28,10 @@ HEX = "0123456789abcdef"
 REAPER = st.text(HEX, min_size=16, max_size=16).map(lambda found: f"reaper-{found}")
 FILE = st.builds(
     StoredFile,
-    name=st.sampled_from(["files.tar.zst", "criu/pages-1.img", "criu/_a.b-c"]) | REAPER,
+    name=st.sampled_from(
+        ["files.tar.zst", "criu/pages-1.img", "criu/_a.b-c", "pages-1.bin", "pages.idx"]
+    )
+    | REAPER,
     size_bytes=SIZE,
     digest=st.text(HEX, min_size=64, max_size=64).map(lambda found: f"blake3:{found}"),
 )
