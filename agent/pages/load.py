@@ -12,6 +12,7 @@ from agent.kernel.memory import Buffer, Other
 from agent.pages import workers
 from agent.pages.opened import Opened
 from agent.store import hashing
+from agent.store.failures import named
 from chrek.errors import DamagedError, RestoreError
 
 _STRIPE_BLOCKS: Final = 16
@@ -71,7 +72,8 @@ def _block(page_file: Opened, number: int, buffer: Buffer, other: Other) -> int:
     start = number * hashing.BLOCK_BYTES
     size = min(hashing.BLOCK_BYTES, page_file.size_bytes - start)
     digest = file.digests[number * hashing.DIGEST_BYTES : (number + 1) * hashing.DIGEST_BYTES]
-    whole = buffer.fill(page_file.descriptor, size, start)
+    with named(f"{file.name} of the checkpoint"):
+        whole = buffer.fill(page_file.descriptor, size, start)
     if not whole or hashing.of_block(buffer.view[:size]) != digest:
         raise DamagedError(f"{file.name} of the checkpoint is damaged: its hash differs")
     parts = [
