@@ -6,6 +6,7 @@ A round that fails says what it did and how to play it again; its root directory
 import argparse
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -29,6 +30,7 @@ def main() -> int:
     if lacks := missing():
         print(f"chaos: {lacks}", file=sys.stderr)
         return 3
+    signal.signal(signal.SIGTERM, ended)
     rounds: list[Round] = []
     played: list[Play] = []
     failed: list[Round] = []
@@ -53,6 +55,11 @@ def main() -> int:
         print(f"round {number}: {chose}: {'; '.join(done.notes)} ({took:.1f} s)", flush=True)
     _summary(seed, rounds, played, failed)
     return 1 if failed else 0
+
+
+def ended(*_: object) -> None:
+    """SIGTERM: what is broken off takes away what it made."""
+    raise SystemExit(143)
 
 
 def one(chose: Round) -> Play:

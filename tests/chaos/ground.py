@@ -124,7 +124,7 @@ class Command:
         """Processes of its own that it has left."""
         return [
             pid
-            for pid, ticks in self.seen.items()
+            for pid, ticks in list(self.seen.items())  # others still run, and are looked at
             if process.same(pid, ticks) and not _is_zombie(pid) and not _is_container(pid)
         ]
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -18,13 +19,15 @@ from agent.engine.restore import Choices, restore
 from agent.runtime.target import Target
 from chrek.cli.machine import Machine
 from tests.chaos import checks
+from tests.chaos.__main__ import ended
 from tests.chaos.ground import ID, Ground
 from tests.chaos.needs import missing
 
 _WARM_UP = 0.2
 _ROWS = 20
 _GROWTH_KIB = 8 << 10
-"""So much more memory than after the warm-up is noise of the allocator, in any number of cycles."""
+"""So much more memory than after the warm-up is noise of the allocator, in any number of cycles; a
+thread that has come since brings as much of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def grown(first: Held, last: Held) -> list[str]:
     pool's bound; what others mount on this machine is none of ours."""
     pool = min(32, (os.cpu_count() or 1) + 4)
     bounds = {
-        "rss_kib": first.rss_kib + _GROWTH_KIB,
+        "rss_kib": first.rss_kib + _GROWTH_KIB * (1 + max(0, last.threads - first.threads)),
         "descriptors": first.descriptors + 1,
         "threads": max(first.threads, pool + 2),
         "children": first.children,
@@ -123,6 +126,7 @@ def main() -> int:
     if lacks := missing():
         print(f"soak: {lacks}", file=sys.stderr)
         return 3
+    signal.signal(signal.SIGTERM, ended)
     root = Path(tempfile.mkdtemp(prefix="chrek-chaos-", dir="/var/lib"))
     ground = Ground(root)
     try:
