@@ -54,7 +54,11 @@ def _each(descriptor: int, size_bytes: int, count: int) -> Iterator[tuple[str, f
     yield "hash", _timed([hashed], size_bytes, count)
     yield "memcpy", _copied(size_bytes, count)
     for name, advice in (("small", mmap.MADV_NOHUGEPAGE), ("huge", mmap.MADV_HUGEPAGE)):
-        for steps, what in (([], "writev"), ([read, hashed], "preadv+hash+writev")):
+        for steps, what in (
+            ([], "writev"),
+            ([read], "preadv+writev"),
+            ([read, hashed], "preadv+hash+writev"),
+        ):
             with _other(size_bytes, advice) as (other, address):
                 write = _writing(other, address)
                 yield f"{what}, {name} pages", _timed([*steps, write], size_bytes, count)
