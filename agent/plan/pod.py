@@ -5,7 +5,7 @@ A pod is chrek's only if admission took it on and its command is still wrapped
 unchanged because what its image runs was not known is one to learn from.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, cast, get_args
@@ -172,11 +172,13 @@ def _untouched(
     try:
         default = annotations.get(names.DEFAULT_CONTAINER)
         spec = listed[chosen([each["name"] for each in listed], wish, default)]
-        if reasons := [*refusals.of_pod(pod, refusals.SANDBOXED), *_of_container(spec, wish)]:
+        command = spec.get("command")
+        argv = [*command, *(spec.get("args") or [])] if command else None
+        if reasons := refusals.every(pod, spec, wish, refusals.SANDBOXED, argv):
             return {"problem": "; ".join(reasons)}
         image = text(spec, "image")
         # A checkpoint image would run in its place, and nothing is to be learned of that here.
-        if spec.get("command") or not image or wish.checkpoint_image not in (None, image):
+        if command or not image or wish.checkpoint_image not in (None, image):
             return {}
         found = identity(pod, spec, image=image, ignore_env=wish.ignore_env)
     except WishError as error:
@@ -189,12 +191,6 @@ def _untouched(
         "checkpoint_id": found if wish.checkpoint == names.AUTO else wish.checkpoint,
         "identity": found,
     }
-
-
-def _of_container(spec: JSON, wish: Wish) -> Iterator[str]:
-    yield from refusals.of_container(spec, wish)
-    if command := spec.get("command"):
-        yield from refusals.of_command(spec["name"], [*command, *(spec.get("args") or [])])
 
 
 def _restored_message(pod: JSON) -> str:

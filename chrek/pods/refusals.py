@@ -23,9 +23,24 @@ _OS: Final = ("kubernetes.io/os", "beta.kubernetes.io/os")
 _MIRROR: Final = "kubernetes.io/config.mirror"
 
 
-def of_pod(pod: Mapping[str, Any], sandboxed: Sequence[str]) -> Iterator[str]:
-    """Why no container of this pod can be taken on. sandboxed: fnmatch patterns of runtime classes
-    that CRIU cannot look into."""
+def every(
+    pod: Mapping[str, Any],
+    container: Mapping[str, Any],
+    wish: Wish,
+    sandboxed: Sequence[str],
+    argv: Sequence[str] | None,
+) -> list[str]:
+    """Why `pod` cannot be taken on with its chosen `container`. sandboxed: fnmatch patterns of
+    runtime classes that CRIU cannot look into. argv: all that it runs; None where that is not
+    known."""
+    reasons = [*_of_pod(pod, sandboxed), *_of_container(container, wish)]
+    if argv is not None:
+        reasons += _of_command(container["name"], argv)
+    return reasons
+
+
+def _of_pod(pod: Mapping[str, Any], sandboxed: Sequence[str]) -> Iterator[str]:
+    """Why no container of this pod can be taken on."""
     spec = pod["spec"]
     if _MIRROR in ((pod.get("metadata") or {}).get("annotations") or {}):
         yield "it mirrors a static pod, which its node runs as the node's own file says"
@@ -61,7 +76,7 @@ def _of_names(pod: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:
         yield f"it has a container named {names.INIT_CONTAINER}, which is chrek's own name: {cure}"
 
 
-def of_container(container: Mapping[str, Any], wish: Wish) -> Iterator[str]:
+def _of_container(container: Mapping[str, Any], wish: Wish) -> Iterator[str]:
     """Why the chosen container cannot be taken on."""
     name = container["name"]
     if container.get("tty"):
@@ -86,7 +101,7 @@ def _hides(path: str, other: str) -> bool:
     return path == other or other.startswith(path.rstrip("/") + "/")
 
 
-def of_command(name: str, command: Sequence[str]) -> Iterator[str]:
+def _of_command(name: str, command: Sequence[str]) -> Iterator[str]:
     """Why this command of container `name` cannot run under chrek-init."""
     if not command:
         yield f"neither container {name} nor its image names a command"

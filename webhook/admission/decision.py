@@ -84,9 +84,9 @@ def decide(pod: Pod, known: Known, options: Options, before: str | None = None) 
 def _refused(
     pod: Pod, container: dict[str, Any], wish: Wish, options: Options, config: ImageConfig | None
 ) -> Untouched | None:
-    reasons = [*refusals.of_pod(pod, options.sandboxed), *refusals.of_container(container, wish)]
-    if container.get("command") or config is not None:
-        reasons += refusals.of_command(container["name"], _argv(container, config))
+    is_known = container.get("command") or config is not None
+    argv = _argv(container, config) if is_known else None
+    reasons = refusals.every(pod, container, wish, options.sandboxed, argv)
     return unchanged(reasons) if reasons else None
 
 
