@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,17 +13,14 @@ from rich.console import Console
 
 from agent.criu import bundle as bundles
 from agent.criu.bundle import Bundle
-from bench import machine, measure, quiet, report, rows, workload
+from bench import entry, machine, measure, quiet, report, rows, workload
 from bench.bare import Bare
 from bench.chrek_side import Chrek
 from bench.failures import SideFailedError, UnavailableError
 from bench.podman import Podman
 from bench.side import Side
-from chrek.errors import MachineError
 
 _RESULTS = Path(__file__).parent / "results" / "latest.json"
-_UNABLE = 3
-_INTERRUPTED = 130
 
 
 def _asked() -> argparse.Namespace:
@@ -63,7 +59,7 @@ def _opened(work: Path, bundle: Bundle, stack: ExitStack) -> tuple[list[Side], d
         except (UnavailableError, SideFailedError) as error:
             absent[name] = str(error)
             continue
-        stack.callback(_closed, side)
+        stack.callback(entry.closed, side)
         sides.append(side)
     return sides, absent
 
@@ -78,7 +74,7 @@ def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
         )
         work.chmod(0o755)
         sides, absent = _opened(work, bundle, stack)
-        stack.callback(_undisturbed)
+        stack.callback(entry.undisturbed)
         facts = machine.facts(bundle, work)
         facts |= {side.name: side.version for side in sides if side.name == "podman"}
         with quiet.pressure() as pressure:
@@ -94,35 +90,10 @@ def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
     return int(any(measured.failure for measured in results.values()))
 
 
-def _closed(side: Side) -> None:
-    """Whatever one side cannot end, the others are still ended."""
-    try:
-        side.close()
-    except SideFailedError as error:
-        print(f"bench: {side.name} could not be ended: {error}", file=sys.stderr)
-
-
-def _undisturbed() -> None:
-    """What ends a run that was interrupted is not to be interrupted itself; it is bounded."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-
-
 def main() -> int:
     """0: measured; 1: a side failed; 3: this machine cannot; 130: interrupted."""
     asked = _asked()
-    if os.geteuid() != 0:
-        print("bench: must run as root, as chrek and CRIU must", file=sys.stderr)
-        return _UNABLE
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _run(asked, bundles.find())
-    except MachineError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return _UNABLE
-    except KeyboardInterrupt:
-        print("bench: interrupted; everything that it started has ended", file=sys.stderr)
-        return _INTERRUPTED
+    return entry.entered(lambda: _run(asked, bundles.find()))
 
 
 if __name__ == "__main__":

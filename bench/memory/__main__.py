@@ -6,7 +6,6 @@ Its rows are added to the JSON that `python -m bench` wrote.
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -17,16 +16,13 @@ from rich.console import Console
 
 from agent.criu import bundle as bundles
 from agent.pages import workers
-from bench import machine, quiet, report, workload
+from bench import entry, machine, quiet, report, workload
 from bench.bare import Bare
 from bench.chrek_side import Chrek
-from bench.failures import SideFailedError
 from bench.memory import limits, rounds, rows
-from chrek.errors import MachineError
 
 _RESULTS = Path(__file__).parents[1] / "results" / "latest.json"
 _KINDS = ("random", "half-zero", "zero")
-_UNABLE, _INTERRUPTED = 3, 130
 _PART = "memory"
 
 
@@ -51,8 +47,9 @@ def _measured(asked: argparse.Namespace, work: Path, stack: ExitStack) -> list[d
     sides: list[rounds.Side] = []
     for make in (lambda: Bare(work, bundles.find()), lambda: Chrek(work)):
         side = make()
-        stack.callback(side.close)
+        stack.callback(entry.closed, side)
         sides.append(side)
+    stack.callback(entry.undisturbed)
     program = workload.installed(work)
     found: list[dict[str, Any]] = []
     for size in asked.sizes:
@@ -68,7 +65,7 @@ def _measured(asked: argparse.Namespace, work: Path, stack: ExitStack) -> list[d
     return found
 
 
-def _run(asked: argparse.Namespace) -> None:
+def _run(asked: argparse.Namespace) -> int:
     console = Console(highlight=False)
     console.width = report.width(console)
     with ExitStack() as stack:
@@ -90,27 +87,13 @@ def _run(asked: argparse.Namespace) -> None:
     own = [row | {"part": _PART, "machine": facts} for row in found]
     asked.json.write_text(json.dumps(others + own, indent=1) + "\n")
     print(f"\nJSON: {os.path.relpath(asked.json)}")
+    return 0
 
 
 def main() -> int:
     """0: measured; 1: a side failed; 3: this machine cannot; 130: interrupted."""
     asked = _asked()
-    if os.geteuid() != 0:
-        print("bench: must run as root, as chrek and CRIU must", file=sys.stderr)
-        return _UNABLE
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        _run(asked)
-    except SideFailedError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
-    except MachineError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return _UNABLE
-    except KeyboardInterrupt:
-        print("bench: interrupted; everything that it started has ended", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return entry.entered(lambda: _run(asked))
 
 
 if __name__ == "__main__":
