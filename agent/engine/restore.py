@@ -21,13 +21,13 @@ from agent.engine.threads import to_its_end
 from agent.files.apply import Written, apply, holds_files
 from agent.init import words
 from agent.inside.child import CRIUProcess, Inside
-from agent.kernel import process, tree
+from agent.kernel import tree
 from agent.pages import load, workers
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.trust import running
 from chrek.errors import ChrekError, RestoreError, TargetGoneError
-from chrek.ids import NamespacePID
+from chrek.ids import HostPID, NamespacePID
 from chrek.manifest import Manifest
 from chrek.phases import phase, recording
 
@@ -229,10 +229,10 @@ async def _run_criu(
             try:
                 with phase("verify"):
                     await prepared.verified
-                    await asyncio.to_thread(running.check, work.target, threads, container)
+                    pids = await asyncio.to_thread(running.check, work.target, threads, container)
                 if prepared.pages:
                     with phase("pages"):
-                        await _fill(work, prepared)
+                        await _fill(work, prepared, pids)
                 with phase("adopt"):
                     words.expect(work.target, root)
             except BaseException:
@@ -258,10 +258,9 @@ async def _run_criu(
             await keeper.end()
 
 
-async def _fill(work: _Work, prepared: Prepared) -> None:
-    """Bring the memory that does not go through CRIU, every byte checked."""
-    found = await asyncio.to_thread(process.in_pid_namespace, work.target.init)
-    pids = {int(each.pid): int(each.host_pid) for each in found}
+async def _fill(work: _Work, prepared: Prepared, pids: dict[int, HostPID]) -> None:
+    """Bring the memory that does not go through CRIU, every byte checked, into the processes
+    `pids`."""
     count, stop = workers.threads(work.means.settings.page_threads), threading.Event()
     await to_its_end(load.load, prepared.pages, pids, count, stop, stop=stop)
 

@@ -26,10 +26,9 @@ class _Stripe(NamedTuple):
 
 def load(
     pages: Collection[Opened], pids: Mapping[int, int], count: int, stop: threading.Event
-) -> int:
+) -> None:
     """Fill the memory of the processes `pids` (as the container counts -> as this machine does)
-    with `count` threads; how many bytes. Raises DamagedError, RestoreError, StoppedError."""
-    written: list[int] = []
+    with `count` threads. Raises DamagedError, RestoreError, StoppedError."""
     with ExitStack() as stack:
         others: dict[int, Other] = {}
         for each in pages:
@@ -47,12 +46,11 @@ def load(
                 for number in stripe.blocks:
                     if stop.is_set():
                         return
-                    written.append(_block(stripe.page_file, number, buffer, other))
+                    _block(stripe.page_file, number, buffer, other)
 
             return one
 
         workers.spread(_stripes(pages), count, stop, begin)
-    return sum(written)
 
 
 def _stripes(pages: Collection[Opened]) -> Iterator[_Stripe]:
@@ -67,7 +65,7 @@ def _stripes(pages: Collection[Opened]) -> Iterator[_Stripe]:
             yield _Stripe(each, blocks)
 
 
-def _block(page_file: Opened, number: int, buffer: Buffer, other: Other) -> int:
+def _block(page_file: Opened, number: int, buffer: Buffer, other: Other) -> None:
     file = page_file.file
     start = number * hashing.BLOCK_BYTES
     size = min(hashing.BLOCK_BYTES, page_file.size_bytes - start)
@@ -85,7 +83,6 @@ def _block(page_file: Opened, number: int, buffer: Buffer, other: Other) -> int:
     except OSError as error:
         what = "has no such memory" if error.errno == errno.EFAULT else error.strerror or error
         raise RestoreError(f"PID {file.pid} of the restored tree: {what}") from error
-    return sum(part[2] for part in parts)
 
 
 def _other(pid: int, host_pid: int) -> Other:

@@ -18,12 +18,16 @@ from chrek.errors import ExceedsError, TargetGoneError
 from chrek.ids import HostPID
 
 
-def check(target: Target, threads: dict[int, tuple[int, ...]], container: Container) -> None:
-    """Raise ExceedsError unless every task of the restored tree is within the container's rights.
+def check(
+    target: Target, threads: dict[int, tuple[int, ...]], container: Container
+) -> dict[int, HostPID]:
+    """Raise ExceedsError unless every task of the restored tree is within the container's rights;
+    its processes: PIDs as the container counts -> as this machine does.
 
     threads: of each process that the images have, by its PID in the container.
     """
     left = dict(threads)
+    checked: dict[int, HostPID] = {}
     for found in process.in_pid_namespace(target.init):
         if left.pop(found.pid, None) is None:
             continue
@@ -31,8 +35,11 @@ def check(target: Target, threads: dict[int, tuple[int, ...]], container: Contai
             _process(found.host_pid, container)
         except (FileNotFoundError, ProcessLookupError):
             left[found.pid] = ()
+        else:
+            checked[found.pid] = found.host_pid
     if left:
         raise ExceedsError(f"PID {min(left)} of the restored tree cannot be looked at")
+    return checked
 
 
 def end(target: Target, threads: dict[int, tuple[int, ...]]) -> None:

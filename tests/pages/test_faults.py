@@ -129,10 +129,10 @@ def test_the_agent_is_interrupted_while_it_loads(
     restoring: list[asyncio.Task[Any]] = []
     real = load.load
 
-    def interrupted(*arguments: Any) -> int:
+    def interrupted(*arguments: Any) -> None:
         restoring[0].get_loop().call_soon_threadsafe(restoring[0].cancel)
         arguments[-1].wait(30)
-        return real(*arguments)
+        real(*arguments)
 
     monkeypatch.setattr(load, "load", interrupted)
     original = asyncio.run
@@ -159,9 +159,9 @@ def test_a_process_that_dies_meanwhile_is_said(
     stored, told = held
     real = load.load
 
-    def killed(pages: Any, pids: dict[int, int], *rest: Any) -> int:
+    def killed(pages: Any, pids: dict[int, int], *rest: Any) -> None:
         os.kill(pids[pages[0].file.pid], 9)
-        return real(pages, pids, *rest)
+        real(pages, pids, *rest)
 
     monkeypatch.setattr(load, "load", killed)
     with pytest.raises(RestoreError, match="of the restored tree"):
