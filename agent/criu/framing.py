@@ -18,7 +18,7 @@ _COMMON_MAGICS = (0x54564319, 0x55105940)
 
 def entries(content: bytes, message: Any) -> Iterator[Any]:
     """The entries of an image, each a `message`; raises DamagedError."""
-    offset = head_size(content)
+    offset = _head_size(content)
     while offset < len(content):
         try:
             (size,) = struct.unpack_from("<I", content, offset)
@@ -36,15 +36,26 @@ def entries(content: bytes, message: Any) -> Iterator[Any]:
 
 def joined(content: bytes, changed: list[Any]) -> bytes:
     """The image `content` with other entries."""
-    pieces = [content[: head_size(content)]]
+    pieces = [content[: _head_size(content)]]
     for entry in changed:
         packed = entry.SerializeToString()
         pieces += [struct.pack("<I", len(packed)), packed]
     return b"".join(pieces)
 
 
-def head_size(content: bytes) -> int:
-    """Bytes before the first entry; raises DamagedError."""
+def split(content: bytes) -> tuple[bytes, bytes]:
+    """The first entry, where it is of another kind, and an image of the others; raises
+    DamagedError."""
+    start = _head_size(content)
+    try:
+        (size,) = struct.unpack_from("<I", content, start)
+    except struct.error as error:
+        raise DamagedError("an image of CRIU's is cut off") from error
+    behind = start + 4 + size
+    return content[start + 4 : behind], content[:start] + content[behind:]
+
+
+def _head_size(content: bytes) -> int:
     if len(content) < 8:  # noqa: PLR2004 - two magic numbers
         raise DamagedError("an image of CRIU's is too short")
     (magic,) = struct.unpack_from("<I", content)

@@ -25,6 +25,17 @@ Part = tuple[int, int, int]
 """Address here, address there, bytes."""
 
 
+def read(descriptor: int, view: memoryview, offset: int) -> int:
+    """Fill `view` from a file; how many bytes: fewer only at the end of the file."""
+    filled = 0
+    while filled < len(view):
+        got = os.preadv(descriptor, [view[filled:]], offset + filled)
+        if got == 0:
+            break
+        filled += got
+    return filled
+
+
 class Buffer:
     """`size_bytes` of memory at a fixed address, zero at first, aligned to pages."""
 
@@ -35,13 +46,7 @@ class Buffer:
 
     def fill(self, descriptor: int, size_bytes: int, offset: int) -> bool:
         """Read so much of a file to the beginning; False if it is shorter."""
-        filled = 0
-        while filled < size_bytes:
-            got = os.preadv(descriptor, [self.view[filled:size_bytes]], offset + filled)
-            if got == 0:
-                return False
-            filled += got
-        return True
+        return read(descriptor, self.view[:size_bytes], offset) == size_bytes
 
 
 _ZEROES: Final = Buffer(1 << 20)

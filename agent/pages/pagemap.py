@@ -1,9 +1,8 @@
 """CRIU's `pagemap-*.img`: which pages are in `pages-N.img`, one behind the other. Pure."""
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from agent.criu import framing
 from agent.criu.bundle import Bundle, messages
@@ -11,7 +10,6 @@ from agent.kernel.memory import PAGE_BYTES
 from chrek.errors import DamagedError
 
 _LAZY, _PRESENT = 2, 4
-_HEAD: Final = 4
 
 
 class Run(NamedTuple):
@@ -45,7 +43,7 @@ class PageMap:
 def read(bundle: Bundle, content: bytes) -> PageMap | None:
     """Raises DamagedError. None: there are pages in it that are elsewhere."""
     module = messages(bundle.path, "pagemap_pb2")
-    head, rest = _split(content)
+    head, rest = framing.split(content)
     number = module.pagemap_head.FromString(head).pages_id
     runs: list[Run] = []
     offset = end = 0
@@ -67,7 +65,7 @@ def read(bundle: Bundle, content: bytes) -> PageMap | None:
 def written(bundle: Bundle, content: bytes, runs: Sequence[Run]) -> bytes:
     """The image with other runs; their offsets follow from their order."""
     module = messages(bundle.path, "pagemap_pb2")
-    head, rest = _split(content)
+    head, rest = framing.split(content)
     return framing.joined(
         content, [module.pagemap_head.FromString(head), *_entries(module, rest, runs)]
     )
@@ -83,14 +81,3 @@ def _entries(module: Any, rest: bytes, runs: Sequence[Run]) -> Iterator[Any]:
         else:
             entry.compat_nr_pages = run.size // PAGE_BYTES
         yield entry
-
-
-def _split(content: bytes) -> tuple[bytes, bytes]:
-    """The first entry, which is of another kind, and an image of the others."""
-    start = framing.head_size(content)
-    try:
-        (size,) = struct.unpack_from("<I", content, start)
-    except struct.error as error:
-        raise DamagedError("an image of CRIU's is cut off") from error
-    behind = start + _HEAD + size
-    return content[start + _HEAD : behind], content[:start] + content[behind:]

@@ -4,10 +4,11 @@ Of most files the digest is that of all bytes. Of files that are read in pieces,
 and each piece checked before it is used, it is the digest of the digests of their blocks.
 """
 
-import os
 from typing import Final
 
 from blake3 import blake3
+
+from agent.kernel import memory
 
 BLOCK_BYTES: Final = 1 << 20
 DIGEST_BYTES: Final = 32
@@ -45,7 +46,7 @@ def of_descriptor(descriptor: int, size_bytes: int, like: str = _WHOLE) -> str:
     offset = 0
     while offset < size_bytes:
         wanted = min(len(buffer), size_bytes - offset)
-        got = _fill(descriptor, buffer[:wanted], offset)
+        got = memory.read(descriptor, buffer[:wanted], offset)
         if in_blocks:
             for start in range(0, got, BLOCK_BYTES):
                 block = buffer[start : min(start + BLOCK_BYTES, got)]
@@ -56,14 +57,3 @@ def of_descriptor(descriptor: int, size_bytes: int, like: str = _WHOLE) -> str:
             break
         offset += got
     return f"{_BLOCKS if in_blocks else _WHOLE}{hasher.hexdigest()}"
-
-
-def _fill(descriptor: int, buffer: memoryview, offset: int) -> int:
-    """Bytes that were read: fewer only at the end of the file."""
-    filled = 0
-    while filled < len(buffer):
-        got = os.preadv(descriptor, [buffer[filled:]], offset + filled)
-        if got == 0:
-            break
-        filled += got
-    return filled
