@@ -1,10 +1,11 @@
 """What `chrek run` was asked to run: enough to make the same container again."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 Network = Literal["host", "private"]
+ALL_GPUS: Final = "all"
 
 
 class Volume(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

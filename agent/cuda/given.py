@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.cuda.errors import GPUsUnknownError
 from agent.cuda.helper.model import GPU, Inventory
+from agent.kernel import cgroups
 from chrek.ids import HostPID
 
 _DEV = "/dev"
@@ -32,9 +33,15 @@ def by_ids(inventory: Inventory, ids: Iterable[str]) -> list[GPU]:
     return gpus
 
 
+def chosen(inventory: Inventory, names: Iterable[str]) -> list[GPU]:
+    """GPUs as `chrek run --gpus` names them, by UUID or by number; raises GPUsUnknownError."""
+    return by_ids(inventory, (f"gpu-{name}" if name.isdigit() else name for name in names))
+
+
 def seen(inventory: Inventory, init: HostPID) -> list[GPU]:
-    """GPUs whose device nodes the container of `init` has; raises GPUsUnknownError."""
-    minors = _minors(Path(f"/proc/{init}/root{_DEV}"))
+    """GPUs whose device nodes the container of `init` has and may open: CUDA's library makes the
+    nodes that it misses, also of GPUs that are not the container's. Raises GPUsUnknownError."""
+    minors = _minors(Path(f"/proc/{init}/root{_DEV}")) - _forbidden(init)
     found = [gpu for gpu in inventory.gpus if gpu.minor in minors]
     if not found:
         raise GPUsUnknownError(
@@ -47,6 +54,28 @@ def seen(inventory: Inventory, init: HostPID) -> list[GPU]:
 def has_any(init: HostPID) -> bool:
     """Whether the container of `init` has a GPU's device node."""
     return bool(_minors(Path(f"/proc/{init}/root{_DEV}")))
+
+
+def _forbidden(init: HostPID) -> set[int]:
+    """Minor numbers of GPUs that the devices cgroup of `init` keeps from it. Version 2 has a
+    program in its place, which cannot be read."""
+    for hierarchy, path in cgroups.of(init).items():
+        if hierarchy == "devices":
+            allowed = cgroups.directory(hierarchy, path) / "devices.list"
+            try:
+                return forbidden(allowed.read_text())
+            except OSError:
+                return set()
+    return set()
+
+
+def forbidden(allowed: str) -> set[int]:
+    """Minor numbers that no line of a devices.list allows."""
+    wide = re.compile(rf"^(a|c (\*|{_MAJOR}):\*) ", re.MULTILINE)
+    if wide.search(allowed):
+        return set()
+    lines = re.findall(rf"^c (?:\*|{_MAJOR}):(\d+) ", allowed, re.MULTILINE)
+    return set(range(_CONTROL_MINORS)) - {int(minor) for minor in lines}
 
 
 def _minors(directory: Path) -> set[int]:

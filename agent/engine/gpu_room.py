@@ -13,10 +13,14 @@ from agent.kernel import process
 from agent.runtime.target import Target
 from chrek.ids import HostPID
 from chrek.manifest import GPUFacts
+from chrek.runspec import ALL_GPUS
 
 
 async def given_gpus(inventory: Inventory, target: Target, means: Means) -> list[GPU]:
-    """As the kubelet gave them, else as the container sees them; raises GPUsUnknownError."""
+    """As the kubelet gave them, or the command line, else as the container sees them; raises
+    GPUsUnknownError."""
+    if target.spec is not None and target.spec.gpus not in ([], [ALL_GPUS]):
+        return given.chosen(inventory, target.spec.gpus)
     ids = await means.device_ids(target.pod) if target.pod else None
     return given.by_ids(inventory, ids) if ids else given.seen(inventory, target.init)
 

@@ -130,6 +130,10 @@ def _restore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     made.add_argument("--count", type=int, default=1, metavar="K", help="how many (default 1)")
     _net(made, None, "default: as the source had it")
     made.add_argument(
+        "--gpus", default="", metavar="all|GPU[,GPU]",
+        help="other GPUs than the source's, as many, of the same product (default: the same)",
+    )  # fmt: skip
+    made.add_argument(
         "--on-failure", choices=("cold-start", "fail"), default="cold-start",
         help="when the checkpoint cannot be used: run the command cold (default), or nothing",
     )  # fmt: skip

@@ -66,6 +66,8 @@ async def restore_command(machine: Machine, asked: argparse.Namespace) -> int:
     spec = stored.manifest.spec
     if asked.net:
         spec = msgspec.structs.replace(spec, network=asked.net)
+    if asked.gpus:
+        spec = msgspec.structs.replace(spec, gpus=asked.gpus.split(","))
     names = _names(machine, asked, identifier)
     loading = asyncio.create_task(asyncio.to_thread(decoded.load, means.bundle))
     async with means:

@@ -69,6 +69,34 @@ def test_a_container_has_the_gpus_whose_nodes_it_sees(
     (machine / "nvidia0").unlink()
     monkeypatch.setattr(given, "_DEV", str(machine))
     assert given.seen(inventory, HostPID(os.getpid())) == made[1:]
+    assert given.chosen(inventory, ["1"]) == given.chosen(inventory, [UUIDS[1]]) == made[1:]
     (machine / "nvidia1").unlink()
     with pytest.raises(GPUsUnknownError):
         given.seen(inventory, HostPID(os.getpid()))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "gpus_kept_away"),
+    [
+        ("a *:* rwm\n", set()),
+        ("c *:* m\nc 195:* rw\n", set()),
+        ("c 1:3 rwm\nc 195:0 rwm\nc 195:255 rw\nc 238:1 rw\n", {1}),
+        ("c 1:3 rwm\nb 195:0 rw\nc 195:1 rwm\n", {0}),
+        ("", {0, 1}),
+    ],
+)  # fmt: skip
+def test_a_node_that_the_container_may_not_open_is_no_gpu_of_its(
+    allowed: str, gpus_kept_away: set[int]
+) -> None:
+    assert given.forbidden(allowed) & {0, 1} == gpus_kept_away
+
+
+def test_what_a_container_was_not_given_is_not_its_whoever_made_the_node(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [GPU(uuid, "NVIDIA H200", n, 1, 1, False, False, []) for n, uuid in enumerate(UUIDS)]
+    inventory = Inventory("580.1", 13000, made)
+    monkeypatch.setattr(given, "_DEV", str(machine))
+    assert given.seen(inventory, HostPID(os.getpid())) == made
+    monkeypatch.setattr(given, "_forbidden", lambda _: {0})
+    assert given.seen(inventory, HostPID(os.getpid())) == made[1:]

@@ -88,7 +88,7 @@ class Served:
             except (OSError, http.client.HTTPException):
                 state = self.box.containers.describe(self.name).state
                 log = self.box.log(self.name)
-                assert state == "running", f"{self.name} is {state}: {log[-2000:]}"
+                assert state in ("running", "starting"), f"{self.name} is {state}: {log[-2000:]}"
                 assert time.monotonic() < deadline, f"{self.name} does not serve: {log[-2000:]}"
                 time.sleep(0.02)
             else:
@@ -129,11 +129,16 @@ class Box:
         return self.containers.places(name).log.read_text(errors="replace")
 
     def run(
-        self, name: str, program: str, *arguments: str, options: tuple[str, ...] = ()
+        self,
+        name: str,
+        program: str,
+        *arguments: str,
+        options: tuple[str, ...] = (),
+        gpus: str = "all",
     ) -> Served:
-        """Start a program of tests/gpu/programs with every GPU and wait until it serves."""
+        """Start a program of tests/gpu/programs and wait until it serves."""
         port = next(self.ports)
-        words = ["run", "--name", name, "--net", "host", "--gpus", "all", "--cwd", "/"]
+        words = ["run", "--name", name, "--net", "host", "--gpus", gpus, "--cwd", "/"]
         for variable in _PASSED:
             words += ["--env", variable] if variable in os.environ else []
         words += ["--volume", f"{PROGRAMS}:{PROGRAMS}:ro", *options]
@@ -151,8 +156,10 @@ class Box:
         done = self("checkpoint", source.name, "--as", identifier, "--json")
         return {**done.json, "seconds": done.seconds}
 
-    def restore(self, identifier: str, source: Served, name: str) -> tuple[Served, dict[str, Any]]:
-        done = self("restore", identifier, "--name", name, "--json")
+    def restore(
+        self, identifier: str, source: Served, name: str, *options: str
+    ) -> tuple[Served, dict[str, Any]]:
+        done = self("restore", identifier, "--name", name, "--json", *options)
         (result,) = done.json
         assert result["restored"], result
         return Served(self, name, source.port, 0.0), {**result, "seconds": done.seconds}

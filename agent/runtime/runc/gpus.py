@@ -15,8 +15,8 @@ from typing import Any
 
 from agent.kernel import mounts
 from chrek.errors import UsageError
+from chrek.runspec import ALL_GPUS
 
-ALL = "all"
 _DEV = Path("/dev")
 _SHARED = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 _KNOWN = Path("/proc/driver/nvidia/gpus")
@@ -50,21 +50,21 @@ def _nodes(gpus: list[str]) -> list[Path]:
     present = sorted(path for path in _DEV.glob("nvidia[0-9]*") if path.is_char_device())
     if not present:
         raise UsageError("this machine has no /dev/nvidia0: no GPU, or no driver that runs")
-    if gpus == [ALL]:
+    if gpus == [ALL_GPUS]:
         return present
-    minors = _minors()
+    known = minors()
     chosen: list[Path] = []
     for name in gpus:
-        number = str(minors[name]) if name in minors else name
+        number = str(known[name]) if name in known else name
         path = _DEV / f"nvidia{number}"
         if path not in present:
-            known = ", ".join([*minors, *(one.name.removeprefix("nvidia") for one in present)])
-            raise UsageError(f"--gpus {name}: there are {known}")
+            names = ", ".join([*known, *(one.name.removeprefix("nvidia") for one in present)])
+            raise UsageError(f"--gpus {name}: there are {names}")
         chosen.append(path)
     return chosen
 
 
-def _minors() -> dict[str, int]:
+def minors() -> dict[str, int]:
     """UUID -> N of /dev/nvidiaN."""
     found: dict[str, int] = {}
     for path in sorted(_KNOWN.glob("*/information")):

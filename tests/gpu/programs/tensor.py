@@ -1,8 +1,9 @@
 """A GPU program: GIB of random bytes on the GPU, a captured CUDA graph, and a thread that beats.
 
-usage: tensor.py PORT GIB [pinned] [flight] [managed]
-    pinned: some of its host memory is pinned. flight: a thread always has work in flight on a
-    stream of its own, with events recorded between. managed: it has some unified memory, too.
+usage: tensor.py PORT GIB [pinned] [flight] [managed] [spread] [on=N]
+    spread: its bytes are on all GPUs by turns. on: all of it is on GPU number N. pinned: some of
+    its host memory is pinned. flight: a thread always has work in flight on a stream of its own,
+    with events recorded between. managed: it has some unified memory, too.
 
 Serves HTTP: / is the sum of what is on the GPU and what a replay of the graph gives; /health needs
 no GPU; /beats is how often the thread has beaten; /busy/SECONDS keeps the GPU at work; /flight is
@@ -32,12 +33,16 @@ def beat() -> None:
 
 
 torch.manual_seed(7)
-device = torch.device("cuda")
+number = next((int(word[3:]) for word in sys.argv if word.startswith("on=")), 0)
+torch.cuda.set_device(number)
+device = torch.device("cuda", number)
+count = torch.cuda.device_count() if "spread" in sys.argv else 1
 blocks = []
 left = int(GIB * (1 << 30))
 while left > 0:
-    size = min(left, 1 << 30)
-    blocks.append(torch.randint(0, 255, (size,), dtype=torch.uint8, device=device))
+    size, where = min(left, 1 << 30), (number + len(blocks)) % count if count > 1 else number
+    made = torch.randint(0, 255, (size,), dtype=torch.uint8, device=torch.device("cuda", where))
+    blocks.append(made)
     left -= size
 pinned = torch.arange(1 << 22, dtype=torch.float32).pin_memory() if PINNED else None
 weight = torch.randn(2048, 2048, device=device)

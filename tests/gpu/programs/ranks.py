@@ -1,0 +1,71 @@
+"""Two processes on a GPU each that reduce over NCCL.
+
+usage: ranks.py PORT   / is the sum of what both had, after one more reduction.
+"""
+
+import json
+import os
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+# Multicast over NVLink is not what is tried, and wants a machine of its own. The store of
+# torch.distributed uses io_uring through libuv, which CRIU cannot dump.
+for name, value in (
+    ("UV_USE_IO_URING", "0"),
+    ("NCCL_NVLS_ENABLE", "0"),
+    ("TORCH_SYMM_MEM_DISABLE_MULTICAST", "1"),
+    ("NVSHMEM_DISABLE_NVLS", "1"),
+):
+    os.environ[name] = value
+
+import torch  # noqa: E402
+import torch.distributed as dist  # noqa: E402
+from torch.multiprocessing import SimpleQueue, get_context  # noqa: E402
+
+PORT, RANKS = int(sys.argv[1]), 2
+
+
+def reduced(held: torch.Tensor) -> int:
+    total = held.clone()
+    dist.all_reduce(total)
+    return int(total.sum())
+
+
+def work(rank: int, asked: SimpleQueue, told: SimpleQueue) -> None:
+    torch.cuda.set_device(rank)
+    where = f"tcp://127.0.0.1:{PORT + 1}"
+    dist.init_process_group("nccl", init_method=where, rank=rank, world_size=RANKS)
+    held = torch.full((1 << 20,), rank + 1, dtype=torch.int64, device="cuda")
+    reduced(held)
+    told.put(0)
+    while True:
+        asked.get()
+        told.put(reduced(held))
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body: object = {"ok": True}
+        if self.path != "/health":
+            for queue in asked:
+                queue.put(0)
+            body = [queue.get() for queue in told]
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+if __name__ == "__main__":
+    context = get_context("spawn")
+    asked = [context.SimpleQueue() for _ in range(RANKS)]
+    told = [context.SimpleQueue() for _ in range(RANKS)]
+    for rank in range(RANKS):
+        context.Process(target=work, args=(rank, asked[rank], told[rank]), daemon=True).start()
+    for queue in told:
+        queue.get()
+    HTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
