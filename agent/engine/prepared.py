@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.criu import images, moved
-from agent.criu.bundle import Bundle
+from agent.engine import filling
 from agent.engine.current import Current
+from agent.engine.filling import Fill
+from agent.engine.means import Means
 from agent.kernel import addresses, calls
-from agent.pages import opened
-from agent.pages.opened import Opened
+from agent.pages import opened, workers
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.trust import containers, gate, kinds
@@ -37,7 +38,8 @@ _MOST_COPIED_BYTES = 512 << 20
 class Prepared:
     """images: descriptor of the directory for CRIU. large: image name -> descriptor.
     archive: descriptor of files.tar.zst, checked. container: what the tasks of `passed` may have
-    there. verified: done once every byte is, but those of pages: they are when they are used."""
+    there. verified: done once every byte is, but those of pages: they are when they are used.
+    fill: what brings these; None where there are none."""
 
     images: int
     large: dict[str, int]
@@ -45,8 +47,8 @@ class Prepared:
     reaper: tuple[str, bytes]
     container: Container
     passed: Passed
-    pages: list[Opened]
     verified: "asyncio.Future[None]"
+    fill: Fill | None
 
     def install_reaper(self, target: Target) -> None:
         """Put the reaper that the checkpoint was made with where its processes run it from."""
@@ -73,13 +75,13 @@ async def prepare(
     manifest: Manifest,
     directory: int,
     scratch: Path,
-    bundle: Bundle,
+    means: Means,
     target: Target,
 ) -> AsyncIterator[Prepared]:
     """Make ready for `target` the checkpoint whose directory is open as `directory`; raises
     DamagedError, IncompatibleError, ExceedsError."""
-    container = await asyncio.to_thread(containers.of, target)
-    with contextlib.ExitStack() as stack:
+    container, bundle = await asyncio.to_thread(containers.of, target), means.bundle
+    async with contextlib.AsyncExitStack() as stack:
         scratch.mkdir(parents=True, mode=0o700)  # noqa: ASYNC240 - a tmpfs
         place = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, place)
@@ -121,10 +123,12 @@ async def prepare(
         for name, content in (passed.images | advised | {_FILES_IMAGE: files}).items():
             _put(place, name, content)
         large_files = [(by_name[f"{CRIU_DIR}/{name}"], fd) for name, fd in linked.items()]
+        threads = workers.threads(means.settings.page_threads)
+        fill = await stack.enter_async_context(filling.ready(pages, threads)) if pages else None
         verified = asyncio.ensure_future(asyncio.to_thread(_verify, large_files))
         try:
             installed = (manifest.facts.reaper, reaper)
-            yield Prepared(place, linked, archive, installed, container, passed, pages, verified)
+            yield Prepared(place, linked, archive, installed, container, passed, verified, fill)
         finally:
             # A thread cannot be cancelled; its descriptors must outlive it.
             await asyncio.gather(verified, return_exceptions=True)

@@ -6,7 +6,6 @@ Whatever fails, nothing of a half-restored tree stays and the placeholder starts
 import asyncio
 import contextlib
 import functools
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,12 +21,11 @@ from agent.files.apply import Written, apply, holds_files
 from agent.init import words
 from agent.inside.child import CRIUProcess, Inside
 from agent.kernel import tree
-from agent.pages import load, workers
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.trust import running
 from chrek.errors import ChrekError, RestoreError, TargetGoneError
-from chrek.ids import HostPID, NamespacePID
+from chrek.ids import NamespacePID
 from chrek.manifest import Manifest
 from chrek.phases import phase, recording
 
@@ -153,7 +151,7 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             stack.callback(tree.remove, work.scratch)
             directory = stack.enter_context(checkpoints.opened(work.path))
             prepared = await stack.enter_async_context(
-                prepare(manifest, directory, work.scratch, work.means.bundle, target)
+                prepare(manifest, directory, work.scratch, work.means, target)
             )
         with phase("compare"):
             placement = await placing
@@ -230,9 +228,9 @@ async def _run_criu(
                 with phase("verify"):
                     await prepared.verified
                     pids = await asyncio.to_thread(running.check, work.target, threads, container)
-                if prepared.pages:
+                if prepared.fill:
                     with phase("pages"):
-                        await _fill(work, prepared, pids)
+                        await prepared.fill(pids)
                 with phase("adopt"):
                     words.expect(work.target, root)
             except BaseException:
@@ -256,13 +254,6 @@ async def _run_criu(
             raise _explained(error, work) from error
         finally:
             await keeper.end()
-
-
-async def _fill(work: _Work, prepared: Prepared, pids: dict[int, HostPID]) -> None:
-    """Bring the memory that does not go through CRIU, every byte checked, into the processes
-    `pids`."""
-    count, stop = workers.threads(work.means.settings.page_threads), threading.Event()
-    await to_its_end(load.load, prepared.pages, pids, count, stop, stop=stop)
 
 
 def _explained(error: CRIUFailedError, work: _Work) -> RestoreError:

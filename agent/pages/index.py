@@ -6,6 +6,7 @@ MessagePack. Its own hash is in the manifest, which is signed.
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -85,6 +86,21 @@ class Extents:
     def _at(self, number: int) -> Extent:
         first = number * _NUMBERS
         return Extent(*self._numbers[first : first + _NUMBERS])
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One page file. descriptor: of its bytes, which are not checked yet."""
+
+    file: PageFile
+    extents: Extents
+    descriptor: int
+    size_bytes: int
+
+    @property
+    def mappings(self) -> str:
+        """The image that describes the memory that they go to."""
+        return f"mm-{self.file.pid}.img"
 
 
 def packed(extents: Iterable[Extent]) -> bytes:

@@ -6,11 +6,12 @@ import errno
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
+from itertools import islice
 from typing import Final, NamedTuple
 
 from agent.kernel.memory import Buffer, Other
 from agent.pages import workers
-from agent.pages.opened import Opened
+from agent.pages.index import Opened
 from agent.store import hashing
 from agent.store.failures import named
 from chrek.errors import DamagedError, RestoreError
@@ -24,11 +25,25 @@ class _Stripe(NamedTuple):
     blocks: list[int]
 
 
+class Share(NamedTuple):
+    """Every `of`th stripe from the one numbered `number` on, counted from 0."""
+
+    number: int
+    of: int
+
+
+_ALL: Final = Share(0, 1)
+
+
 def load(
-    pages: Collection[Opened], pids: Mapping[int, int], count: int, stop: threading.Event
+    pages: Collection[Opened],
+    pids: Mapping[int, int],
+    count: int,
+    stop: threading.Event,
+    share: Share = _ALL,
 ) -> None:
     """Fill the memory of the processes `pids` (as the container counts -> as this machine does)
-    with `count` threads. Raises DamagedError, RestoreError, StoppedError."""
+    with `count` threads, or a share of it. Raises DamagedError, RestoreError, StoppedError."""
     with ExitStack() as stack:
         others: dict[int, Other] = {}
         for each in pages:
@@ -50,7 +65,8 @@ def load(
 
             return one
 
-        workers.spread(_stripes(pages), count, stop, begin)
+        stripes = islice(_stripes(pages), share.number, None, share.of)
+        workers.spread(stripes, count, stop, begin)
 
 
 def _stripes(pages: Collection[Opened]) -> Iterator[_Stripe]:

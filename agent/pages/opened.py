@@ -5,33 +5,17 @@ nothing is written anywhere that CRIU's own images do not describe as memory of 
 import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 
 from agent.criu.bundle import Bundle
 from agent.pages import areas, index
 from agent.pages.areas import Area, Areas
-from agent.pages.index import Extents, Index, PageFile
+from agent.pages.index import Extents, Index, Opened
 from agent.store import checkpoints, hashing
 from agent.trust.gate import Passed
 from chrek.errors import DamagedError
 from chrek.manifest import StoredFile
 from chrek.names import PAGES_INDEX, PAGES_PREFIX
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """One page file. descriptor: of its bytes, which are not checked yet."""
-
-    file: PageFile
-    extents: Extents
-    descriptor: int
-    size_bytes: int
-
-    @property
-    def mappings(self) -> str:
-        """The image that describes the memory that they go to."""
-        return f"mm-{self.file.pid}.img"
 
 
 @contextmanager

@@ -2,19 +2,15 @@
 
 import asyncio
 import contextlib
-import os
 import socket
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from agent.cuda.errors import HelperError
 from agent.cuda.helper import wire
 from agent.cuda.helper.wire import Answer, Request
-
-_REPOSITORY = Path(__file__).resolve().parents[3]
-_PASSED = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
+from agent.kernel import children
 
 
 class HelperProcess:
@@ -78,26 +74,9 @@ class HelperProcess:
 
 async def started(command: Sequence[str]) -> HelperProcess:
     """Run `command` with the number of its socket as last argument; raises HelperError."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        ours.setblocking(False)
-        environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
-        paths = [str(_REPOSITORY), environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                str(theirs.fileno()),
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                env=environment,
-                cwd="/",
-                start_new_session=True,
-            )
-        except BaseException as error:
-            ours.close()
-            if isinstance(error, OSError):
-                raise HelperError(f"the driver's helper does not start: {error}") from error
-            raise
+    try:
+        process, ours = await children.command(command)
+    except OSError as error:
+        raise HelperError(f"the driver's helper does not start: {error}") from error
+    ours.setblocking(False)
     return HelperProcess(process, ours)

@@ -1,0 +1,89 @@
+"""Started as `python -m agent.pages.loader FD PLAN`: loads a share of a checkpoint's pages.
+
+FD is its socket to the agent, PLAN a descriptor with a `Plan`. The agent sends the PIDs to write
+to; the answer is a `Told`. It ends with the agent, and when the socket is closed.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Final
+
+import msgspec
+
+from agent.kernel import memory
+from agent.pages import load, workers
+from agent.pages.index import Extents, Index, Opened
+from agent.pages.load import Share
+from chrek.errors import ChrekError
+
+PACKET_BYTES: Final = 1 << 16
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """index: of the files, whose bytes are behind `descriptors`, so many of each. number, of: its
+    share. agent: the PID that it lives for."""
+
+    index: Index
+    descriptors: list[int]
+    sizes: list[int]
+    threads: int
+    number: int
+    of: int
+    agent: int
+
+
+class Told(msgspec.Struct, frozen=True):
+    """kind: the error's class, "" after success."""
+
+    kind: str = ""
+    message: str = ""
+    hint: str = ""
+
+
+def main() -> None:
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    plan = _plan(int(sys.argv[2]))
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != plan.agent:
+        return
+    pages = [
+        Opened(file, Extents(file.extents), descriptor, size)
+        for file, descriptor, size in zip(
+            plan.index.files, plan.descriptors, plan.sizes, strict=True
+        )
+    ]
+    packet = channel.recv(PACKET_BYTES)
+    if not packet:
+        return
+    pids = msgspec.json.decode(packet, type=dict[int, int])
+    stop = threading.Event()
+    threading.Thread(target=_until_hung_up, args=(channel, stop), daemon=True).start()
+    try:
+        load.load(pages, pids, plan.threads, stop, Share(plan.number, plan.of))
+        told = Told()
+    except workers.StoppedError:
+        return
+    except ChrekError as error:
+        told = Told(type(error).__name__, error.message, error.hint)
+    channel.send(msgspec.json.encode(told))
+
+
+def _plan(descriptor: int) -> Plan:
+    size = os.fstat(descriptor).st_size
+    content = bytearray(size)
+    memory.read(descriptor, memoryview(content), 0)
+    return msgspec.msgpack.decode(content, type=Plan)
+
+
+def _until_hung_up(channel: socket.socket, stop: threading.Event) -> None:
+    channel.recv(PACKET_BYTES)
+    stop.set()
+
+
+if __name__ == "__main__":
+    main()
