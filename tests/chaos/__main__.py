@@ -17,8 +17,10 @@ from pathlib import Path
 
 from tests.chaos.ground import Ground, Wrong
 from tests.chaos.needs import missing
-from tests.chaos.plan import OPERATIONS, STUCK, Round, chosen
+from tests.chaos.plan import OPERATIONS, PROGRAMS, STUCK, Round, chosen
 from tests.chaos.rounds import Play, play
+
+_CHOICES = ("operation", "fault", "program")
 
 
 def main() -> int:
@@ -37,7 +39,8 @@ def main() -> int:
     for number in numbers:
         if time.monotonic() > end:
             break
-        chose = chosen(seed, number, operation=asked.operation, fault=asked.fault)
+        instead = {name: getattr(asked, name) for name in _CHOICES}
+        chose = chosen(seed, number, **instead)
         started = time.monotonic()
         rounds.append(chose)
         try:
@@ -46,8 +49,8 @@ def main() -> int:
             failed.append(chose)
             print(f"round {number} FAILED: {chose}\n    {error}")
             again = f"python -m tests.chaos --seed {seed} --only {number}"
-            for name in ("operation", "fault"):
-                again += f" --{name} {value}" if (value := getattr(asked, name)) else ""
+            for name, value in instead.items():
+                again += f" --{name} {value}" if value else ""
             print(f"    again: {again}", flush=True)
             continue
         played.append(done)
@@ -93,6 +96,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--operation", choices=sorted(OPERATIONS), help="in every round")
     faults = sorted({fault for found in OPERATIONS.values() for fault in found} | {STUCK})
     parser.add_argument("--fault", choices=faults, help="in every round")
+    parser.add_argument("--program", choices=PROGRAMS, help="in every round")
     return parser.parse_args()
 
 

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-PROGRAMS: Final = ("threads", "tree", "files", "shared", "restless")
+PROGRAMS: Final = ("threads", "tree", "files", "shared", "restless", "large")
 _ENDS: Final = ("none", "kill-chrek", "term-chrek", "kill-inside", "kill-criu", "pause-criu")
 _CAPTURE: Final = (
     *(*_ENDS, "kill-container"),
@@ -53,9 +53,14 @@ class Round:
 
 
 def chosen(
-    seed: int, number: int, *, operation: str | None = None, fault: str | None = None
+    seed: int,
+    number: int,
+    *,
+    operation: str | None = None,
+    fault: str | None = None,
+    program: str | None = None,
 ) -> Round:
-    """Round `number` of `seed`; operation, fault: take these instead."""
+    """Round `number` of `seed`; operation, fault, program: take these instead."""
     draw = random.Random(f"{seed}/{number}")
     names = [name for name in OPERATIONS if fault in (None, STUCK, *OPERATIONS[name])]
     drawn = draw.choices(names, [_WEIGHTS[name] for name in names])[0]
@@ -63,7 +68,7 @@ def chosen(
     return Round(
         number=number,
         seed=draw.getrandbits(32),
-        program=draw.choice(PROGRAMS),
+        program=draw.choice([program] if program else PROGRAMS),
         operation=operation,
         fault=fault or draw.choice(OPERATIONS[operation]),
         phases=draw.randrange(_PHASES[operation]),

@@ -176,8 +176,47 @@ def restless():
     part(thread)
 
 
+def large():
+    """Memory that does not go through CRIU, private and shared: a child writes to the shared."""
+    page, filling = 4096, os.urandom(4096 - 16)
+    private = mmap.mmap(-1, 40 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    common = mmap.mmap(-1, 24 << 20)
+
+    def put(memory, at, number):
+        memory[at * page : (at + 1) * page] = struct.pack("qq", at, number) + filling
+
+    def whole(memory, at):
+        where, number = struct.unpack_from("qq", memory, at * page)
+        right = where == at and memory[at * page + 16 : (at + 1) * page] == filling
+        return number if right else None
+
+    for memory in (private, common):
+        for at in range(len(memory) // page):
+            put(memory, at, 0)
+    half = len(common) // page // 2
+    if os.fork() == 0:
+        number = 0
+        while True:
+            number += 1
+            put(common, half + number % half, number)
+            time.sleep(MOMENT_SECONDS)
+    numbers = {}
+
+    def work(number):
+        for _ in range(50):
+            at = random.randrange(len(private) // page)
+            same(whole(private, at), numbers.get(at, 0), f"page {at} of its own")
+            numbers[at] = number
+            put(private, at, number)
+            at = random.randrange(half)
+            same(whole(common, at), 0, f"page {at} of what is shared")
+
+    part(work)
+
+
 def main():
-    {each.__name__: each for each in (threads, tree, files, shared, restless)}[sys.argv[1]]()
+    kinds = (threads, tree, files, shared, restless, large)
+    {each.__name__: each for each in kinds}[sys.argv[1]]()
     gap, last = 0.0, time.monotonic()
     Path("/tmp/token").write_text(TOKEN)
     print("ready", flush=True)
