@@ -138,6 +138,10 @@ bench: setup ## benchmarks against bare CRIU, Podman and a bare web server
 	@$(BIN)/python -m bench.memory
 	@$(BIN)/python -m bench.webhook
 
+.PHONY: bench-gpu
+bench-gpu: setup ## benchmarks on a machine with an NVIDIA GPU (tests/gpu/pack carries to one without a network)
+	@$(BIN)/python -m bench.gpu
+
 .PHONY: lint
 lint: helm ## ruff, mypy, import layers, shellcheck, hadolint, helm lint
 	@$(call debian,shellcheck,shellcheck)

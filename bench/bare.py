@@ -7,12 +7,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from agent.criu import images
+from agent.criu import images, log
 from agent.criu.bundle import Bundle
 from bench import commands
 from bench.failures import SideFailedError, UnavailableError
 from bench.side import Checkpointed, Restored
 from bench.workload import Workload
+from chrek.ids import HostPID
 
 _OPTIONS = (
     "--tcp-close",
@@ -33,19 +34,24 @@ _KILL = 'kill -KILL "$1" 2>/dev/null; while kill -0 "$1" 2>/dev/null; do sleep 0
 
 
 class Bare:
-    """One namespace for the whole run, so that CRIU's cache of kernel features is warm."""
+    """One namespace for the whole run, so that CRIU's cache of kernel features is warm.
+
+    pid: the service's in it; init: of the namespace's PID 1, as this machine counts.
+    checkpoints: the directory that they are written to.
+    """
 
     name = "criu"
 
     def __init__(self, work: Path, bundle: Bundle) -> None:
         self.version = bundle.criu_version
         self._bundle = bundle
-        self._images = work / "criu"
+        self.checkpoints = work / "criu"
         self._log = work / "criu-service.log"
-        self._pid: str | None = None
+        self.pid: str | None = None
         self._unshare = _namespace()
         try:
-            self._enter = ["nsenter", f"--target={_first_child(self._unshare.pid)}"]
+            self.init = _first_child(self._unshare.pid)
+            self._enter = ["nsenter", f"--target={self.init}"]
             self._enter += ["--pid", "--mount", "--"]
             # CRIU keeps that cache in /run; this one is nobody else's.
             self._inside("mount", "-t", "tmpfs", "run", "/run")
@@ -57,22 +63,22 @@ class Bare:
 
     def start(self, workload: Workload) -> None:
         """Start the service as a session of its own."""
-        self._images.mkdir()
+        self.checkpoints.mkdir()
         words = ("sh", "-c", _START, "sh", str(self._log), *workload.argv)
-        self._pid = self._inside(*words).strip()
+        self.pid = self._inside(*words).strip()
 
     def checkpoint(self) -> Checkpointed:
         """`criu dump --leave-running`."""
-        assert self._pid is not None
-        seconds = self._criu("dump", "--tree", self._pid, "--leave-running")
-        measured = images.statistics(self._bundle, (self._images / "stats-dump").read_bytes())
+        assert self.pid is not None
+        seconds = self._criu("dump", "--tree", self.pid, "--leave-running")
+        measured = images.statistics(self._bundle, (self.checkpoints / "stats-dump").read_bytes())
         phases = {"freezing": measured.freezing_seconds, "frozen": measured.frozen_seconds}
         return Checkpointed(seconds, sum(phases.values()), phases)
 
     def end_source(self) -> None:
         """Kill it and see it gone."""
-        if self._pid is not None:
-            self._inside("sh", "-c", _KILL, "sh", self._pid)
+        if self.pid is not None:
+            self._inside("sh", "-c", _KILL, "sh", self.pid)
 
     def restore(self) -> Restored:
         """`criu restore --restore-detached`: it comes back under the PID it had."""
@@ -86,22 +92,29 @@ class Bare:
     def discard(self) -> None:
         """End the service and delete the images."""
         self.end_source()
-        self._pid = None
-        shutil.rmtree(self._images, ignore_errors=True)
+        self.pid = None
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def log(self) -> str:
+        """What the service printed."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def close(self) -> None:
         """The namespace takes every process in it along."""
         self._unshare.kill()
         self._unshare.communicate()
-        shutil.rmtree(self._images, ignore_errors=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def _inside(self, *argv: str) -> str:
         return commands.output([*self._enter, *argv])
 
     def _criu(self, verb: str, *more: str) -> float:
-        log = f"{verb}.log"
-        words = [*self._bundle.command(), verb, "--images-dir", str(self._images), "-o", log]
-        seconds, _ = commands.timed([*self._enter, *words, *_OPTIONS, *more])
+        name, directory = f"{verb}.log", str(self.checkpoints)
+        words = [*self._bundle.command(), verb, "--images-dir", directory, "-o", name]
+        try:
+            seconds, _ = commands.timed([*self._enter, *words, *_OPTIONS, *more])
+        except SideFailedError as error:
+            raise SideFailedError(log.told(str(error), self.checkpoints / name)) from error
         return seconds
 
 
@@ -125,5 +138,5 @@ def _namespace() -> subprocess.Popen[str]:
     return process
 
 
-def _first_child(pid: int) -> str:
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+def _first_child(pid: int) -> HostPID:
+    return HostPID(int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]))

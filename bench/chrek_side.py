@@ -3,11 +3,13 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import chrek
-from agent.settings import PAGE_THREADS
+from agent.runtime.runc.containers import Containers
+from agent.settings import HUGE_PAGES, PAGE_THREADS
 from bench import commands
 from bench.failures import SideFailedError
 from bench.side import Checkpointed, Restored
@@ -19,21 +21,29 @@ _CHECKPOINT = "bench"
 
 
 class Chrek:
-    """Its containers and checkpoints live below a root of their own."""
+    """Its containers and checkpoints live below a root of their own.
+
+    options: more of `chrek run`. threads: those that move pages, 0 is chrek's own choice.
+    huge_pages: `always` has them for the whole machine while a GPU's bytes are copied.
+    checkpoints: the directory that they are written to.
+    """
 
     name = "chrek"
     version = chrek.__version__
 
-    def __init__(self, work: Path) -> None:
-        self.threads = 0  # those that move pages; 0 is chrek's own choice
+    def __init__(self, work: Path, options: Sequence[str] = ()) -> None:
+        self.threads = 0
+        self.huge_pages = "leave"
+        self._options = options
         self._root = work / "chrek"
+        self.checkpoints = self._root / "checkpoints"
         self._running: list[str] = []
         self._stored = False
 
     def start(self, workload: Workload) -> None:
         """`chrek run --net host`, as the other sides have no network of their own either."""
         self._running.append(_SOURCE)
-        options = ("--name", _SOURCE, "--net", "host", "--cwd", "/")
+        options = ("--name", _SOURCE, "--net", "host", "--cwd", "/", *self._options)
         self._chrek("run", *options, "--", *workload.argv)
 
     def checkpoint(self) -> Checkpointed:
@@ -71,6 +81,17 @@ class Chrek:
                 self._stored = False
                 self._chrek("rm", _CHECKPOINT)
 
+    def manifest(self) -> dict[str, Any]:
+        """Of the checkpoint."""
+        found: dict[str, Any] = json.loads(self._chrek("inspect", _CHECKPOINT, "--json"))
+        return found
+
+    def log(self) -> str:
+        """What the source or the replica printed."""
+        containers = Containers(self._root)
+        places = [containers.places(name).log for name in (_SOURCE, _REPLICA)]
+        return "".join(place.read_text(errors="replace") for place in places if place.exists())
+
     def close(self) -> None:
         """Stop whatever its root knows, also after a command that was killed."""
         for container in json.loads(self._chrek("ps", "--json")):
@@ -88,8 +109,8 @@ class Chrek:
         return commands.output(self._argv(words), env=_environment())
 
     def _timed(self, *words: str) -> tuple[float, str]:
-        threads = {PAGE_THREADS: str(self.threads)}
-        return commands.timed(self._argv(words), env=_environment() | threads)
+        chosen = {PAGE_THREADS: str(self.threads), HUGE_PAGES: self.huge_pages}
+        return commands.timed(self._argv(words), env=_environment() | chosen)
 
 
 def _environment() -> dict[str, str]:

@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from bench.failures import SideFailedError
+from bench.failures import SideFailedError, UnavailableError
 from bench.side import Side
 from chrek.errors import MachineError
 
@@ -23,7 +23,7 @@ def entered(run: Callable[[], int]) -> int:
     except SideFailedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return _FAILED
-    except MachineError as error:
+    except (MachineError, UnavailableError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return _UNABLE
     except KeyboardInterrupt:

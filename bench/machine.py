@@ -25,6 +25,23 @@ def facts(bundle: Bundle, work: Path) -> dict[str, object]:
     }
 
 
+def free_bytes() -> int:
+    """Memory that nothing uses, not even a cache."""
+    return _memory("MemFree")
+
+
+def available_bytes() -> int:
+    """Memory that programs can have."""
+    return _memory("MemAvailable")
+
+
+def _memory(name: str) -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) << 10
+    raise AssertionError(name)
+
+
 def _file_system(work: Path) -> str:
     resolved = work.resolve()
     found = [m for m in mounts.of("self") if resolved.is_relative_to(m.point)]

@@ -18,7 +18,7 @@ from bench import commands
 from bench.failures import SideFailedError, UnavailableError
 from bench.podman_state import Outside
 from bench.side import Checkpointed, Restored
-from bench.workload import Workload
+from bench.workload import SERVICE, Workload
 
 _IMAGE = "localhost/chrek-bench:latest"
 _SOURCE = "source"
@@ -35,6 +35,7 @@ class Podman:
             raise UnavailableError("podman is not installed (make bench installs it)")
         self.name = "podman export" if export else "podman"
         self._export = export
+        self._shown = work / SERVICE.name
         self._home = work / ("px" if export else "p")  # Podman takes 50 characters for runroot
         self._home.mkdir()
         self._archive = self._home / "checkpoint.tar"
@@ -51,7 +52,7 @@ class Podman:
     def start(self, workload: Workload) -> None:
         """`podman run` with this machine's own Python."""
         limits = ["--ulimit", f"nofile={_LIMIT}", "--ulimit", f"nproc={_LIMIT}"]
-        seen = {Path("/usr"), Path(sys.base_prefix).resolve(), workload.program}
+        seen = {Path("/usr"), Path(sys.base_prefix).resolve(), self._shown}
         volumes = [f"--volume={path}:{path}:ro" for path in sorted(seen)]
         options = ["--detach", "--name", _SOURCE, "--network=host", *limits, *volumes]
         self._podman("run", *options, _IMAGE, *workload.argv)

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,19 +25,14 @@ _PORTS = itertools.chain.from_iterable(itertools.repeat(range(19000, 29000)))
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A service of `size_bytes` on 127.0.0.1:`port`. program: service.py where containers that
-    show this machine's root file system find it. data: random, half-zero or zero."""
+    """A program that serves on 127.0.0.1:`port`, started by the same `argv` on every side. data:
+    random, half-zero or zero. question: the path that is answered with what it holds."""
 
     size_bytes: int
     port: int
-    program: Path
+    argv: Sequence[str]
     data: str = "random"
-
-    @property
-    def argv(self) -> list[str]:
-        """The same command on every side."""
-        mebibytes = str(self.size_bytes >> 20)
-        return [str(PYTHON), "-I", "-S", str(self.program), mebibytes, str(self.port), self.data]
+    question: str = "/digest"
 
     def get(self, path: str) -> str:
         """One answer; raises OSError while there is none."""
@@ -51,11 +46,18 @@ class Workload:
             connection.close()
 
     def digest(self) -> str:
-        """Its token and the checksum of its memory, once it answers."""
+        """What it answers of all that it holds, once it does."""
+        return self._patiently(self.question)
+
+    def wait(self) -> None:
+        """Until it serves."""
+        self._patiently("/health")
+
+    def _patiently(self, path: str) -> str:
         deadline = time.monotonic() + _ANSWER_SECONDS
         while True:
             try:
-                return self.get("/digest")
+                return self.get(path)
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise SideFailedError(f"the service does not answer: {error}") from error
@@ -106,7 +108,16 @@ def installed(work: Path) -> Path:
 
 
 def made(size_bytes: int, program: Path, data: str = "random") -> Workload:
-    """A workload on a port that is free now."""
+    """The service on a port that is free now. program: service.py where containers that show this
+    machine's root file system find it."""
+    port = free_port()
+    mebibytes = str(size_bytes >> 20)
+    argv = [str(PYTHON), "-I", "-S", str(program), mebibytes, str(port), data]
+    return Workload(size_bytes, port, argv, data)
+
+
+def free_port() -> int:
+    """One that nobody listens on now."""
     for port in _PORTS:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -114,5 +125,5 @@ def made(size_bytes: int, program: Path, data: str = "random") -> Workload:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        return Workload(size_bytes, port, program, data)
+        return port
     raise AssertionError

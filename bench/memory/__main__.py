@@ -16,10 +16,10 @@ from rich.console import Console
 
 from agent.criu import bundle as bundles
 from agent.pages import workers
-from bench import entry, machine, quiet, report, workload
+from bench import entry, limits, machine, quiet, report, workload
 from bench.bare import Bare
 from bench.chrek_side import Chrek
-from bench.memory import limits, rounds, rows
+from bench.memory import rounds, rows
 
 _RESULTS = Path(__file__).parents[1] / "results" / "latest.json"
 _KINDS = ("random", "half-zero", "zero")
@@ -60,8 +60,7 @@ def _measured(asked: argparse.Namespace, work: Path, stack: ExitStack) -> list[d
             print(f"bench: {size} MiB, {data}", file=sys.stderr)
             found += rows.rows(case, rounds.found(sides, case, asked.rounds, threads, program))
     size_bytes = max(asked.sizes) >> 4 << 24
-    for count in dict.fromkeys((1, workers.threads())):
-        found += rows.limit_rows(limits.measured(work, size_bytes, count), size_bytes, count)
+    found += limits.rows(work, size_bytes, list(dict.fromkeys((1, workers.threads()))))
     return found
 
 

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import quiet, workload
+from bench import quiet, warm, workload
 from bench.bare import Bare
 from bench.chrek_side import Chrek
 from bench.failures import SideFailedError
-from bench.memory import warm
 from bench.side import Checkpointed, Restored
 from bench.workload import Workload
 

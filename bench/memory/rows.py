@@ -43,15 +43,6 @@ def rows(case: Case, found: Mapping[str, Found]) -> list[dict[str, Any]]:
     return made
 
 
-def limit_rows(limits: Mapping[str, float], size_bytes: int, threads: int) -> list[dict[str, Any]]:
-    """One for each limit."""
-    return [
-        _head("limit", Case(size_bytes, "random"), name)
-        | {"threads": threads, "phases": {}, "total_seconds": seconds}
-        for name, seconds in limits.items()
-    ]
-
-
 def engine_seconds(sample: Restored) -> float:
     """A restore without the start of the command and without making a container: what an agent
     needs, whose container is there. Bare CRIU has neither."""

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import Final
 
+from bench import machine
+
 _MARGIN_BYTES: Final = 256 << 20
 _TOUCH: Final = """
 import ctypes, mmap, sys
@@ -19,6 +21,9 @@ ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 1, size)
 
 
 def warm(size_bytes: int) -> None:
-    """So much of it was in use a moment ago."""
-    words = [sys.executable, "-I", "-S", "-c", _TOUCH, str(size_bytes + _MARGIN_BYTES)]
-    subprocess.run(words, check=True)
+    """So much of it was in use a moment ago; not more than is free, as a cache of files is not to
+    be driven out."""
+    touched = min(size_bytes + _MARGIN_BYTES, machine.free_bytes() - _MARGIN_BYTES)
+    if touched > 0:
+        words = [sys.executable, "-I", "-S", "-c", _TOUCH, str(touched)]
+        subprocess.run(words, check=True)

@@ -1,0 +1,157 @@
+"""What the machine itself can do, by the same threads with the same calls, in the same run."""
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from agent.kernel.memory import Buffer, Other
+from agent.pages import workers
+from agent.store import hashing
+from bench import results, warm
+from bench.results import Row
+
+_BLOCK: Final = hashing.BLOCK_BYTES
+STRIPE_BYTES: Final = 16 * _BLOCK
+_HUGE: Final = 2 << 20
+_COPIED: Final = 1 << 30
+_PAGES: Final = {"small": mmap.MADV_NOHUGEPAGE, "huge": mmap.MADV_HUGEPAGE}
+_CHILD: Final = """
+import ctypes, mmap, sys
+memory = mmap.mmap(-1, int(sys.argv[1]), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+memory.madvise(int(sys.argv[2]))
+print(ctypes.addressof(ctypes.c_char.from_buffer(memory)), flush=True)
+sys.stdin.read()
+"""
+_libc: Final = ctypes.CDLL(None)  # its calls do not hold Python's lock
+Step = Callable[[Buffer, int], object]
+
+ALONE: Final = (
+    "preadv",
+    "memcpy",
+    "hash",
+    "preadv, fresh small pages",
+    "preadv, fresh huge pages",
+)
+TOGETHER: Final = tuple(
+    f"{what}, {pages} pages"
+    for pages in _PAGES
+    for what in ("writev", "preadv+writev", "preadv+hash+writev")
+)
+"""writev: process_vm_writev into another process's fresh memory."""
+
+
+def rows(
+    work: Path, size_bytes: int, counts: Sequence[int], names: Sequence[str] = (*ALONE, *TOGETHER)
+) -> Iterator[Row]:
+    """One for each of `names` and number of threads, as it is known. size_bytes: a multiple of
+    STRIPE_BYTES; a file of so much in `work`, in the page cache, is what is read."""
+    with _file(work / "limits", size_bytes) as descriptor:
+        for count in counts:
+            for name in names:
+                warm.warm(size_bytes)
+                seconds = _measured(name, descriptor, size_bytes, count)
+                yield results.row("limit", size_bytes, name, total_seconds=seconds, threads=count)
+
+
+def _measured(name: str, descriptor: int, size_bytes: int, count: int) -> float:
+    def read(buffer: Buffer, offset: int) -> None:
+        buffer.fill(descriptor, _BLOCK, offset)
+
+    def hashed(buffer: Buffer, _: int) -> None:
+        hashing.of_block(buffer.view)
+
+    what, _, pages = name.partition(", ")
+    advice = _PAGES.get(pages.removeprefix("fresh ").removesuffix(" pages"), 0)
+    steps: dict[str, Step] = {"preadv": read, "hash": hashed}
+    if pages.startswith("fresh"):
+        return _read_into(descriptor, size_bytes, count, advice)
+    if what == "memcpy":
+        return _copied(size_bytes, count)
+    *before, last = what.split("+")
+    if last == "writev":
+        with _other(size_bytes, advice) as (other, address):
+            write = _writing(other, address)
+            return _timed([*(steps[each] for each in before), write], size_bytes, count)
+    return _timed([steps[what]], size_bytes, count)
+
+
+def _copied(size_bytes: int, count: int) -> float:
+    """Between memory that is there already."""
+    place = Buffer(min(size_bytes, _COPIED))
+    place.view[:] = bytes(len(place.view))
+
+    def copy(buffer: Buffer, offset: int) -> None:
+        at = place.address + offset % len(place.view)
+        _libc.memcpy(ctypes.c_void_p(at), ctypes.c_void_p(buffer.address), ctypes.c_size_t(_BLOCK))
+
+    return _timed([copy], size_bytes, count)
+
+
+def _read_into(descriptor: int, size_bytes: int, count: int, advice: int) -> float:
+    """Straight into memory of this process that nobody has touched."""
+    fresh = mmap.mmap(-1, size_bytes + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    fresh.madvise(advice)
+    first = -ctypes.addressof(ctypes.c_char.from_buffer(fresh)) % _HUGE
+    view = memoryview(fresh)[first : first + size_bytes]
+
+    def read(_: Buffer, offset: int) -> None:
+        os.preadv(descriptor, [view[offset : offset + _BLOCK]], offset)
+
+    return _timed([read], size_bytes, count)
+
+
+def _writing(other: Other, address: int) -> Step:
+    return lambda buffer, offset: other.write([(buffer.address, address + offset, _BLOCK)])
+
+
+def _timed(steps: list[Step], size_bytes: int, count: int) -> float:
+    def begin() -> Callable[[int], None]:
+        buffer = Buffer(_BLOCK)
+        buffer.view[:] = os.urandom(_BLOCK)
+
+        def stripe(start: int) -> None:
+            for offset in range(start, start + STRIPE_BYTES, _BLOCK):
+                for step in steps:
+                    step(buffer, offset)
+
+        return stripe
+
+    started = time.monotonic()
+    workers.spread(range(0, size_bytes, STRIPE_BYTES), count, threading.Event(), begin)
+    return time.monotonic() - started
+
+
+@contextmanager
+def _file(place: Path, size_bytes: int) -> Iterator[int]:
+    content = os.urandom(STRIPE_BYTES)
+    with place.open("wb") as file:
+        for _ in range(0, size_bytes, STRIPE_BYTES):
+            file.write(content)
+    descriptor = os.open(place, os.O_RDONLY)
+    place.unlink()
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _other(size_bytes: int, advice: int) -> Iterator[tuple[Other, int]]:
+    """A process with so much fresh memory, and where that is, aligned to huge pages."""
+    words = [sys.executable, "-I", "-S", "-c", _CHILD, str(size_bytes + _HUGE), str(advice)]
+    child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        address = int(child.stdout.readline()) + _HUGE - 1 & ~(_HUGE - 1)
+        with Other(child.pid) as other:
+            yield other, address
+    finally:
+        child.communicate()

@@ -1,0 +1,188 @@
+"""The benchmark on a GPU, as far as it needs none: its cases with a program that has no GPU and a
+driver that only takes notes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+
+import pytest
+
+from agent.criu import bundle as bundles
+from agent.cuda.driver import State
+from bench import entry, workload
+from bench.chrek_side import Chrek
+from bench.failures import SideFailedError, UnavailableError
+from bench.gpu import __main__ as gpu
+from bench.gpu import cases, programs, stock
+from bench.gpu.cases import How
+from bench.gpu.programs import Program
+
+PROGRAM = """
+import http.server, os, sys, zlib
+content = os.urandom(24 << 20)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b"ok" if self.path == "/health" else str(zlib.crc32(content)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+SMALL = Program("small", 24 << 20)
+CUDA = ["cuda-lock", "cuda-checkpoint", "dump", "cuda-restore"]
+
+
+class Noted:
+    """A driver for which every call is fine."""
+
+    calls: list[str]
+
+    async def inventory(self) -> None:
+        pass
+
+    async def lock(self, *_: object) -> None:
+        self.calls.append("lock")
+
+    async def checkpoint(self, *_: object) -> None:
+        self.calls.append("checkpoint")
+
+    async def restore(self, *_: object) -> None:
+        self.calls.append("restore")
+
+    async def unlock(self, *_: object) -> None:
+        self.calls.append("unlock")
+
+    async def state(self, *_: object) -> State:
+        return State.CHECKPOINTED
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as made:
+        yield made
+
+
+@pytest.fixture
+def command(work: Path) -> list[str]:
+    (work / "program.py").write_text(PROGRAM)
+    return [str(workload.PYTHON), str(work / "program.py")]
+
+
+def test_bare_criu_stands_between_the_drivers_calls(
+    work: Path, command: list[str], stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(Noted, "calls", calls, raising=False)
+    monkeypatch.setattr(stock, "Helper", Noted)
+    side = stock.Stock(work, bundles.find())
+    stack.callback(entry.closed, side)
+    how = How(cases.VARIANTS["criu"], ["page", "disk"], 1)
+    cold, checkpoint, page, disk = cases.measured(side, SMALL, command, how)
+    assert calls == ["lock", "checkpoint", "restore", "unlock", *["restore", "unlock"] * 2]
+    assert (cold["case"], checkpoint["case"], page["case"]) == (
+        "cold start",
+        "checkpoint",
+        "restore",
+    )
+    assert list(checkpoint["phases"]) == CUDA
+    assert checkpoint["image_bytes"] > 24 << 20
+    assert list(page["phases"]) == ["criu", "cuda-restore"]
+    assert [page["cache"], disk["cache"]] == ["page", "disk"]
+    assert page["GiB_per_second"]["criu"] > 0
+
+
+def test_chrek_restores_what_it_captured(work: Path, command: list[str], stack: ExitStack) -> None:
+    side = Chrek(work)
+    stack.callback(entry.closed, side)
+    how = How(cases.VARIANTS["chrek-always"], ["page"], 2)
+    _, checkpoint, restore = cases.measured(side, SMALL, command, how)
+    assert checkpoint["huge_pages"] == "always"
+    assert checkpoint["image_bytes"] > 24 << 20
+    assert restore["rounds"] == 2
+    assert restore["first_answer_seconds"] >= restore["total_seconds"]
+
+
+def test_a_program_that_fails_is_told_with_its_last_words(
+    work: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workload, "_ANSWER_SECONDS", 1.0)
+    (work / "program.py").write_text("raise SystemExit('no such GPU')")
+    side = Chrek(work)
+    stack.callback(entry.closed, side)
+    command = [str(workload.PYTHON), str(work / "program.py")]
+    with pytest.raises(SideFailedError, match="no such GPU"):
+        list(cases.measured(side, SMALL, command, How(cases.VARIANTS["chrek"], ["page"], 1)))
+
+
+def test_a_machine_without_a_gpu_is_told_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.gpu"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "NVIDIA driver" in done.stderr or "root" in done.stderr
+
+
+def test_a_python_without_torch_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.cuda.known.driver_version", lambda: "580.1")
+    monkeypatch.setenv("CHREK_GPU_PYTHON", sys.executable)
+    with pytest.raises(UnavailableError, match="CHREK_GPU_PYTHON"):
+        programs.python()
+
+
+@pytest.mark.skipif("torch" in sys.modules, reason="torch is there")
+def test_raw_copies_without_torch_end_with_3() -> None:
+    copies = Path(gpu.__file__).with_name("copies.py")
+    done = subprocess.run(
+        [sys.executable, "-I", str(copies), "16"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "no torch" in done.stderr) == (3, True)
+
+
+def test_programs_are_run_from_the_smallest_to_the_largest() -> None:
+    made = programs.programs([16, 2.5], ["8b", "0.6b"])
+    names = ["tensor, 2.5 GiB", "tensor, 16 GiB", "Qwen3-0.6B-shaped", "Qwen3-8B-shaped"]
+    assert [each.name for each in made] == names
+
+
+@pytest.mark.parametrize("words", [["--sizes", "0"], ["--rounds", "0"], ["--cache", "tape"]])
+def test_what_cannot_be_run_is_refused(words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        gpu._asked(words)
+
+
+@pytest.mark.parametrize("seconds", ["600", "0"])
+def test_a_run_writes_rows_and_begins_nothing_beyond_its_budget(
+    work: Path,
+    command: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seconds: str,
+) -> None:
+    monkeypatch.setattr(Noted, "calls", [], raising=False)
+    monkeypatch.setattr(stock, "Helper", Noted)
+    monkeypatch.setattr(programs, "python", lambda: command[0])
+    monkeypatch.setattr(programs, "ready", lambda *_: nullcontext(command))
+    monkeypatch.setattr(entry, "undisturbed", lambda: None)
+    place = work / "latest.json"
+    words = ["--sizes", "0.02", "--models", "--sides", "criu", "--limit-gib", "0"]
+    words += ["--budget-seconds", seconds, "--work", str(work), "--json", str(place)]
+    assert gpu._run(gpu._asked(words)) == 0
+    printed = capsys.readouterr().out
+    if seconds == "0":
+        assert "left out: tensor, 0.02 GiB" in printed
+        assert not place.exists() or json.loads(place.read_text()) == []
+        return
+    rows = json.loads(place.read_text())
+    assert [row["case"] for row in rows] == ["cold start", "checkpoint", "restore"]
+    assert all(row["part"] == "gpu" and row["machine"]["cores"] > 0 for row in rows)
+    assert "restore     tensor, 0.02 GiB, criu, page" in printed
+    assert "left out" not in printed
