@@ -8,18 +8,43 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 _log = logging.getLogger("chrek.phase")
-_recorded: ContextVar[dict[str, float] | None] = ContextVar("recorded", default=None)
+_recorded: ContextVar["Recorded | None"] = ContextVar("recorded", default=None)
 _of: ContextVar[str] = ContextVar("of", default="")
 _nested: ContextVar[list[float] | None] = ContextVar("nested", default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One time that a phase ran, with all that was inside: seconds since the recording began."""
+
+    phase: str
+    began: float
+    ended: float
+
+
+class Recorded(dict[str, float]):
+    """Seconds of every phase by name, in order of their end. spans: when each of them ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: list[Span] = []
+        self._began = time.monotonic()
+
+    def add(self, name: str, started: float, took: float, own: float) -> None:
+        """One that ends now. started: on the monotonic clock."""
+        began = started - self._began
+        self.spans.append(Span(name, began, began + took))
+        self[name] = self.get(name, 0.0) + own
+
+
 @contextmanager
-def recording(of: str = "") -> Iterator[dict[str, float]]:
-    """Collect the seconds of every phase that ends inside, by name, in order of their end. of:
-    whose they are, for the log: several may be at work at once."""
-    seconds: dict[str, float] = {}
+def recording(of: str = "") -> Iterator[Recorded]:
+    """Collect every phase that ends inside. of: whose they are, for the log: several may be at work
+    at once."""
+    seconds = Recorded()
     token, told = _recorded.set(seconds), _of.set(of)
     try:
         yield seconds
@@ -45,6 +70,6 @@ def phase(name: str) -> Iterator[None]:
         own = took - sum(inner)
         seconds = _recorded.get()
         if seconds is not None:
-            seconds[name] = seconds.get(name, 0.0) + own
+            seconds.add(name, started, took, own)
         whose = {"of": _of.get()} if _of.get() else {}
         _log.info("phase", extra={"fields": {**whose, "phase": name, "seconds": round(own, 4)}})

@@ -27,7 +27,7 @@ from agent.trust import running
 from chrek.errors import ChrekError, RestoreError, TargetGoneError
 from chrek.ids import NamespacePID
 from chrek.manifest import Manifest
-from chrek.phases import phase, recording
+from chrek.phases import Span, phase, recording
 
 _RESTORE_LOG = "restore.log"
 _FAILED = 1
@@ -51,11 +51,13 @@ class Choices:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """A restored placeholder. ended: the app exited before it could be handed over; the
-    container has its exit code. phases: seconds by name; `criu` is CRIU's own."""
+    container has its exit code. phases: seconds by name; `criu` is CRIU's own. spans: when they
+    ran."""
 
     target: Target
     pid: NamespacePID
     phases: dict[str, float]
+    spans: list[Span]
     ended: bool
 
 
@@ -99,7 +101,7 @@ async def restore(
         with recording(target.name) as seconds:
             async with asyncio.timeout(limit_seconds):
                 pid, ended = await _restore(work)
-            return Restored(target, pid, dict(seconds), ended)
+            return Restored(target, pid, dict(seconds), seconds.spans, ended)
     except TimeoutError as error:
         failure = RestoreError(
             f"the restore into {target.name} took more than {limit_seconds:.0f} s"

@@ -164,7 +164,9 @@ def _stored(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         made.add_argument("identifier", metavar="ID")
         if name == "inspect":
             made.add_argument(
-                "--timeline", action="store_true", help="only the phases of its capture, as bars"
-            )
+                "--timeline", action="store_true",
+                help="only the phases as bars: of its capture, and of each restore from it whose "
+                "container is here",
+            )  # fmt: skip
     made = _add(commands, "rm", "delete checkpoints", json=True)
     made.add_argument("identifier", metavar="ID", nargs="+")

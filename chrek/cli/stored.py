@@ -21,6 +21,7 @@ from chrek.cli.machine import Machine
 from chrek.errors import ChrekError, UsageError
 from chrek.manifest import Manifest
 from chrek.names import MANIFEST
+from chrek.phases import Span
 from chrek.runspec import RunSpec
 
 _FAILED = 1
@@ -121,7 +122,12 @@ async def _replica(
             print(f"chrek: {name} runs, started cold; chrek stop {name}", file=sys.stderr)
         raise
     else:
-        machine.containers.note_restored(name, f"{found.id}/{found.variant}")
+        spans = [Span("container", 0.0, container_seconds)]
+        spans += [
+            Span(each.phase, each.began + container_seconds, each.ended + container_seconds)
+            for each in restored.spans
+        ]
+        machine.containers.note_restored(name, f"{found.id}/{found.variant}", spans)
         result |= {"restored": True, "ended": restored.ended}
         result["phases"] = {"container": container_seconds, **restored.phases}
     result["seconds"] = time.monotonic() - started
@@ -195,7 +201,7 @@ async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
         output.as_json(found)
         return 0
     if asked.timeline:
-        output.table(["PHASE", "FROM", "SECONDS", ""], list(timeline.bars(found.phases)))
+        _timelines(machine, found)
         return 0
     facts = found.facts
     command = " ".join(found.spec.argv) if found.spec else "-"
@@ -226,6 +232,18 @@ async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
     total = output.size(found.size_bytes)
     print(f"{len(found.files)} files, {total}")
     return 0
+
+
+def _timelines(machine: Machine, found: Manifest) -> None:
+    """Of the capture, and of every restore whose container is on this machine."""
+    columns = ["PHASE", "FROM", "SECONDS", ""]
+    print(f"capture of {found.source}: {sum(found.phases.values()):.3f} s")
+    output.table(columns, list(timeline.bars(found.phases)))
+    for container in machine.containers.list():
+        if container.restored_from == f"{found.id}/{found.variant}" and container.timeline:
+            seconds = max(span.ended for span in container.timeline)
+            print(f"\nrestore into {container.name}: {seconds:.3f} s")
+            output.table(columns, list(timeline.spans(container.timeline)))
 
 
 def _on_gpus(found: Manifest) -> list[tuple[str, str]]:

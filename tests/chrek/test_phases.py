@@ -42,6 +42,19 @@ def test_a_name_that_occurs_again_adds_up() -> None:
     assert seconds["again"] >= 0.009
 
 
+def test_it_is_known_when_each_phase_ran() -> None:
+    with recording() as seconds:
+        for _ in range(2):
+            with phase("outer"):
+                busy(0.004)
+                with phase("inner"):
+                    busy(0.004)
+    assert [span.phase for span in seconds.spans] == ["inner", "outer"] * 2
+    first_inner, first, _, second = seconds.spans
+    assert first.began <= first_inner.began - 0.004 < first_inner.ended <= first.ended
+    assert first.ended <= second.began
+
+
 def test_a_name_inside_itself_is_counted_once() -> None:
     with recording() as seconds:
         started = time.monotonic()

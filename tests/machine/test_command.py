@@ -40,6 +40,19 @@ def test_ls_ps_and_inspect_tell_the_same_to_people_and_programs(warm: Chrek) -> 
     assert all(file["digest"].startswith("blake3:") for file in document["files"])
 
 
+def test_a_restores_timeline_is_kept_with_its_container(warm: Chrek) -> None:
+    restored = warm("restore", "warm", "--name", "copy", "--json").json[0]
+    shown = warm("inspect", "warm", "--timeline").out
+    _, _, bars = shown.partition("\nrestore into copy: ")
+    assert all(f"\n{phase} " in bars for phase in restored["phases"])
+    spans = warm.container("copy")["timeline"]
+    container, criu = spans[0], next(span for span in spans if span["phase"] == "criu")
+    assert container["phase"] == "container"
+    assert 0 < container["ended"] < criu["began"] < criu["ended"] < restored["seconds"]
+    warm("stop", "copy")
+    assert "restore into" not in warm("inspect", "warm", "--timeline").out
+
+
 def test_verify_and_rm_name_what_they_did(warm: Chrek) -> None:
     assert "all whole" in warm("verify", "warm").out
     assert warm("verify", "warm", "--json").json[0]["whole"] is True

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from chrek.errors import (
 )
 from chrek.ids import HostPID
 from chrek.names import CHREK_DIR
+from chrek.phases import Span
 from chrek.runspec import RunSpec
 
 _T = TypeVar("_T")
@@ -40,7 +41,8 @@ _REPOSITORY = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container as `chrek ps` shows it. status: exit code once it exited."""
+    """A container as `chrek ps` shows it. status: exit code once it exited. timeline: of its
+    restore."""
 
     name: str
     state: State
@@ -49,6 +51,7 @@ class Container:
     restored_from: str | None
     command: list[str]
     started: float | None
+    timeline: list[Span]
 
 
 class Containers:
@@ -85,13 +88,13 @@ class Containers:
             self._start_shim(places)
         return self.target(name)
 
-    def note_restored(self, name: str, checkpoint: str) -> None:
+    def note_restored(self, name: str, checkpoint: str, timeline: Sequence[Span]) -> None:
         """Mark a container as restored from `checkpoint`; one that started cold is not."""
         places = self.places(name)
         entry, _ = self._read(places)
         if entry is not None:
             beside = places.entry.with_suffix(".tmp")
-            marked = msgspec.structs.replace(entry, restored_from=checkpoint)
+            marked = msgspec.structs.replace(entry, restored_from=checkpoint, timeline=[*timeline])
             beside.write_bytes(msgspec.json.encode(marked))
             beside.rename(places.entry)
 
@@ -238,6 +241,7 @@ class Containers:
             restored_from=entry.restored_from if entry else None,
             command=entry.spec.argv if entry else [],
             started=started.started if started else None,
+            timeline=entry.timeline if entry else [],
         )
 
     def _wait_gone(self, places: Places, grace_seconds: float) -> bool:

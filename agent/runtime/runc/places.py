@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from agent.settings import mark
+from chrek.phases import Span
 from chrek.runspec import RunSpec
 
 DEFAULT_ROOT = Path("/var/lib/chrek")
@@ -31,13 +32,15 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What a container was made for. restored_from: ID/variant, when it is a placeholder."""
+    """What a container was made for. restored_from: ID/variant, when it is a placeholder; timeline:
+    when each phase of its restore ran, since the container was asked for."""
 
     name: str
     spec: RunSpec
     init_argv: list[str]
     hostname: str
     restored_from: str | None = None
+    timeline: list[Span] = []
 
 
 @dataclass(frozen=True, slots=True)
