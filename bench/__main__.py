@@ -1,7 +1,6 @@
 """`python -m bench`: every side in one run, a table on stdout, JSON beside it."""
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -9,32 +8,31 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from rich.console import Console
-
 from agent.criu import bundle as bundles
 from agent.criu.bundle import Bundle
-from bench import entry, machine, measure, quiet, report, rows, workload
+from bench import entry, machine, measure, quiet, report, results, rows, tables, workload
 from bench.bare import Bare
 from bench.chrek_side import Chrek
 from bench.failures import SideFailedError, UnavailableError
 from bench.podman import Podman
+from bench.results import Results
 from bench.side import Side
 
-_RESULTS = Path(__file__).parent / "results" / "latest.json"
+_PART = "service"
 
 
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[100, 300], metavar="MIB",
-        help="memory of the service (default: 100 300)",
+        "--sizes", type=int, nargs="+", default=[100, 1024], metavar="MIB",
+        help="memory of the service (default: 100 1024)",
     )  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: 5")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: 3")
     parser.add_argument(
         "--work", type=Path, default=Path("/var/tmp"), metavar="DIR",
         help="where checkpoints are written, on the root file system (default: /var/tmp)",
     )  # fmt: skip
-    parser.add_argument("--json", type=Path, default=_RESULTS, metavar="FILE")
+    parser.add_argument("--json", type=Path, default=results.LATEST, metavar="FILE")
     asked = parser.parse_args()
     if asked.rounds < 1 or min(asked.sizes) < 1:
         parser.error("sizes and rounds are at least 1")
@@ -65,8 +63,6 @@ def _opened(work: Path, bundle: Bundle, stack: ExitStack) -> tuple[list[Side], d
 
 
 def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
-    console = Console(highlight=False)
-    console.width = report.width(console)
     sizes = [size << 20 for size in asked.sizes]
     with ExitStack() as stack:
         work = Path(
@@ -77,17 +73,17 @@ def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
         stack.callback(entry.undisturbed)
         facts = machine.facts(bundle, work)
         facts |= {side.name: side.version for side in sides if side.name == "podman"}
+        found = Results(asked.json, _PART, facts)
         with quiet.pressure() as pressure:
-            results = measure.measured(sides, sizes, asked.rounds, workload.installed(work))
-        if pressure.share is not None:
-            facts["time_with_a_queue_for_cores"] = f"{pressure.share:.0%}"
-    console.print(report.machine(facts, asked.rounds), soft_wrap=True)
-    console.print(report.tables(results, absent, sizes))
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    found = rows.rows(results, absent, sizes, facts)
-    asked.json.write_text(json.dumps(found, indent=1) + "\n")
+            measured = measure.measured(sides, sizes, asked.rounds, workload.installed(work))
+        found.add(rows.rows(measured, absent, sizes))
+        found.disturbed(pressure)
+    console = tables.console()
+    how = f"{asked.rounds} rounds, sides alternating: median (least-most), milliseconds"
+    console.print(f"{tables.told(found.facts)}\n{how}\n", soft_wrap=True)
+    console.print(report.all_of(measured, absent, sizes))
     print(f"\nJSON: {os.path.relpath(asked.json)}")
-    return int(any(measured.failure for measured in results.values()))
+    return int(any(each.failure for each in measured.values()))
 
 
 def main() -> int:

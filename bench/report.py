@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from bench import figures
+from bench import figures, tables
 from bench.figures import Metric, Spread
 from bench.measure import Measured
 
@@ -15,7 +14,7 @@ _BASE = "criu"
 _CHREK = "chrek"
 
 
-def tables(
+def all_of(
     results: Mapping[tuple[str, int], Measured],
     absent: Mapping[str, str],
     sizes_bytes: Sequence[int],
@@ -33,20 +32,9 @@ def tables(
     return Group(*parts)
 
 
-def machine(facts: Mapping[str, object], rounds: int) -> Text:
-    """On what, with what, how often."""
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
-    return Text(f"{told}\n{rounds} rounds, sides alternating: median (least-most), milliseconds\n")
-
-
-def width(console: Console) -> int:
-    """Wide enough for a row on one line, also into a file."""
-    return max(console.width, 130)
-
-
 def _compared(found: Mapping[str, Measured], size: int) -> Table:
     """One column a side, then each side's median against bare CRIU's."""
-    table = _empty(f"{size >> 20} MiB of random memory")
+    table = tables.table(f"{size >> 20} MiB of random memory", [""], [])
     others = [name for name in found if name != _BASE]
     for name in found:
         table.add_column(name, justify="right", no_wrap=True)
@@ -61,12 +49,11 @@ def _compared(found: Mapping[str, Measured], size: int) -> Table:
 
 
 def _inside(measured: Measured, size: int) -> Table:
-    table = _empty(f"inside chrek's restore, {size >> 20} MiB")
-    table.add_column("chrek", justify="right")
+    table = tables.table(f"inside chrek's restore, {size >> 20} MiB", [""], ["chrek"])
     for label, metric in figures.RESTORE_PARTS.items():
         table.add_row(label, _cell(_spread(measured, metric)))
     phases = figures.medians([sample.restored.phases for sample in measured.samples])
-    own = {name: seconds for name, seconds in phases.items() if name not in ("criu", "container")}
+    own = {name: seconds for name, seconds in phases.items() if name not in figures.NOT_OWN}
     table.add_section()
     for name, seconds in own.items():
         table.add_row(f"  phase {name}", f"{seconds * 1000:.1f}")
@@ -103,12 +90,6 @@ def _explained(found: Mapping[str, Measured]) -> list[Text]:
         for name, measured in found.items()
         if measured.failure is not None
     ]
-
-
-def _empty(title: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.add_column("", no_wrap=True)
-    return table
 
 
 def _spread(measured: Measured, metric: Metric) -> Spread | None:

@@ -7,6 +7,7 @@ from typing import Any
 from bench import figures
 from bench.figures import Spread
 from bench.measure import Measured, Sample
+from bench.results import Row, row
 
 _BASE = "criu"
 
@@ -22,8 +23,7 @@ def rows(
     results: Mapping[tuple[str, int], Measured],
     absent: Mapping[str, str],
     sizes_bytes: Sequence[int],
-    machine: Mapping[str, object],
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Every key of a row that ends in _seconds is in seconds; medians, unless named."""
     made = [
         _row(case, name, size, measured, results.get((_BASE, size)))
@@ -31,41 +31,41 @@ def rows(
         for case in _CASES
     ]
     made += [
-        _head(case, name, size) | {"phases": {}, "total_seconds": None, "failure": why}
+        row(case, size, name, failure=why)
         for name, why in absent.items()
         for size in sizes_bytes
         for case in _CASES
     ]
-    return [row | {"machine": dict(machine)} for row in made]
+    return made
 
 
-def _head(case: str, name: str, size: int) -> dict[str, Any]:
-    return {"case": case, "data": "random", "bytes": size, "system": name, "cache": "page"}
-
-
-def _row(
-    case: str, name: str, size: int, measured: Measured, base: Measured | None
-) -> dict[str, Any]:
+def _row(case: str, name: str, size: int, measured: Measured, base: Measured | None) -> Row:
     label, phases = _CASES[case]
     samples = measured.samples
-    row = _head(case, name, size) | {
-        "phases": figures.medians([phases(sample) for sample in samples]),
-        "total_seconds": _median(samples, label),
-        "rounds": len(samples),
-        "failure": measured.failure,
-        "total": _spread(samples, label),
-        _KEYS[_BESIDE[case]]: _spread(samples, _BESIDE[case]),
-        "ratio_to_criu": {
+    made = row(
+        case,
+        size,
+        name,
+        phases=figures.medians([phases(sample) for sample in samples]),
+        total_seconds=_median(samples, label),
+        rounds=len(samples),
+        failure=measured.failure,
+        spreads={
+            "total_seconds": _spread(samples, label),
+            _KEYS[_BESIDE[case]]: _spread(samples, _BESIDE[case]),
+        },
+        ratio_to_criu={
             metric: _quotient(samples, base.samples if base else [], metric)
             for metric in (label, _BESIDE[case])
         },
-    }
+    )
+    made[_KEYS[_BESIDE[case]]] = _median(samples, _BESIDE[case])
     if case == "restore" and samples and samples[0].restored.inner_seconds is not None:
-        row["parts"] = {
+        made["parts"] = {
             part: asdict(Spread.of([metric(sample) for sample in samples]))
             for part, metric in figures.RESTORE_PARTS.items()
         }
-    return row
+    return made
 
 
 def _median(samples: Sequence[Sample], label: str) -> float | None:

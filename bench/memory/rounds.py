@@ -1,13 +1,14 @@
 """One checkpoint a side, then restores of it by turns: both sides find the same warm machine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import quiet, warm, workload
+from bench import caches, quiet, warm, workload
 from bench.bare import Bare
 from bench.chrek_side import Chrek
 from bench.failures import SideFailedError
+from bench.results import Cache
 from bench.side import Checkpointed, Restored
 from bench.workload import Workload
 
@@ -16,25 +17,27 @@ Side = Bare | Chrek
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is restored. threads: chrek's; 0: as many as cores."""
+    """What is restored, and from where. threads: what chrek is tried with, 0 is its own choice;
+    bare CRIU has one. rounds: restores of each kind."""
 
     size_bytes: int
     data: str
+    cached: Sequence[Cache]
+    rounds: int
+    threads: Sequence[int] = (0,)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Of one side. restored: by the number of threads."""
+    """Of one side. restored: by cache and number of threads."""
 
     checkpointed: Checkpointed
-    restored: dict[int, list[Restored]]
+    restored: dict[tuple[Cache, int], list[Restored]] = field(default_factory=dict)
 
 
-def found(
-    sides: Sequence[Side], case: Case, rounds: int, threads: Sequence[int], program: Path
-) -> dict[str, Found]:
-    """By side. threads: what chrek is tried with, each in every round; bare CRIU has one. Raises
-    SideFailedError, also when the memory that came back is not the one that was there."""
+def found(sides: Sequence[Side], case: Case, program: Path) -> dict[str, Found]:
+    """By side. Raises SideFailedError, also when the memory that came back is not the one that was
+    there."""
     made = [workload.made(case.size_bytes, program, case.data) for _ in sides]
     results: dict[str, Found] = {}
     try:
@@ -42,31 +45,41 @@ def found(
             side.name: _checkpointed(side, service, results)
             for side, service in zip(sides, made, strict=True)
         }
-        for number in range(rounds):
+        for number in range(case.rounds):
             pairs = list(zip(sides, made, strict=True))
-            for side, service in pairs if number % 2 else reversed(pairs):
-                for count in threads if isinstance(side, Chrek) else [0]:
-                    if isinstance(side, Chrek):
-                        side.threads = count
-                    restored = _restored(side, service, before[side.name])
-                    results[side.name].restored.setdefault(count, []).append(restored)
+            for cache in case.cached:
+                for side, service in pairs if number % 2 else reversed(pairs):
+                    for count in _threads(side, case, cache):
+                        if isinstance(side, Chrek):
+                            side.threads = count
+                        restored = _restored(side, service, before[side.name], cache)
+                        samples = results[side.name].restored.setdefault((cache, count), [])
+                        samples.append(restored)
     finally:
         for side in sides:
             side.discard()
     return results
 
 
+def _threads(side: Side, case: Case, cache: Cache) -> Sequence[int]:
+    if isinstance(side, Bare):
+        return (0,)
+    return case.threads if cache == case.cached[0] else (0,)
+
+
 def _checkpointed(side: Side, service: Workload, results: dict[str, Found]) -> str:
     side.start(service)
     digest = service.digest()
     quiet.wait()
-    results[side.name] = Found(side.checkpoint(), {})
+    results[side.name] = Found(side.checkpoint())
     side.end_source()
     return digest
 
 
-def _restored(side: Side, service: Workload, digest: str) -> Restored:
+def _restored(side: Side, service: Workload, digest: str, cache: Cache) -> Restored:
     quiet.wait()
+    if cache == "disk":
+        caches.drop(side.checkpoints)
     warm.warm(service.size_bytes)
     restored = side.restore()
     if service.digest() != digest:

@@ -1,46 +1,68 @@
 """What was measured, as rows of JSON and as tables."""
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from rich import box
 from rich.table import Table
 
-from bench import figures
+from bench import figures, results, tables
 from bench.memory.rounds import Case, Found
+from bench.results import Row
 from bench.side import Restored
 
-_GIB = 1 << 30
-_NOT_OURS = ("container",)
+GIB: Final = 1 << 30
+TIMES_AS_FAST: Final = 3.0
+"""At 4 GiB of random bytes from the page cache, on two cores: DESIGN.md 6."""
+STRAIGHT: Final = 1.25
+"""So much more a GiB may cost at the largest size than at 1 GiB: what measuring is good for."""
+_NOT_OURS: Final = ("container",)
 
 
-def rows(case: Case, found: Mapping[str, Found]) -> list[dict[str, Any]]:
-    """Seconds; medians, unless named."""
-    made: list[dict[str, Any]] = []
+def rows(case: Case, found: Mapping[str, Found], *, by_turns: bool) -> list[Row]:
+    """Seconds; medians, unless named. The checkpoint has the cache of its first restores: a tmpfs
+    or not."""
+    made: list[Row] = []
     for name, side in found.items():
+        done = side.checkpointed
         made.append(
-            _head("checkpoint", case, name)
-            | {
-                "phases": side.checkpointed.phases,
-                "total_seconds": side.checkpointed.seconds,
-                "frozen_seconds": side.checkpointed.frozen_seconds,
-            }
+            results.row(
+                "checkpoint",
+                case.size_bytes,
+                name,
+                data=case.data,
+                cache=case.cached[0],
+                phases=done.phases,
+                total_seconds=done.seconds,
+                frozen_seconds=done.frozen_seconds,
+            )
         )
-        for threads, samples in side.restored.items():
+        for (cache, threads), samples in side.restored.items():
             seconds = [sample.seconds for sample in samples]
             made.append(
-                _head("restore", case, name)
-                | {
-                    "threads": threads,
-                    "rounds": len(samples),
-                    "phases": figures.medians([sample.phases for sample in samples]),
-                    "total_seconds": statistics.median(seconds),
-                    "all_seconds": seconds,
-                    "engine_seconds": statistics.median(map(engine_seconds, samples)),
-                }
+                results.row(
+                    "restore",
+                    case.size_bytes,
+                    name,
+                    data=case.data,
+                    cache=cache,
+                    phases=figures.medians([sample.phases for sample in samples]),
+                    total_seconds=statistics.median(seconds),
+                    engine_seconds=statistics.median(map(engine_seconds, samples)),
+                    all_seconds=seconds,
+                    threads=threads,
+                    rounds=len(samples),
+                    by_turns=by_turns,
+                )
             )
     return made
+
+
+def failed(case: Case, why: str) -> Row:
+    """In the place of a case's restores."""
+    return results.row(
+        "restore", case.size_bytes, "-", data=case.data, cache=case.cached[0], failure=why
+    )
 
 
 def engine_seconds(sample: Restored) -> float:
@@ -51,65 +73,106 @@ def engine_seconds(sample: Restored) -> float:
     return sample.inner_seconds - sum(sample.phases.get(name, 0.0) for name in _NOT_OURS)
 
 
-def restores(found: Sequence[dict[str, Any]]) -> Table:
+def restores(found: Sequence[Row]) -> Table:
     """A line for each restore, beside bare CRIU's of the same case."""
-    columns = ("MiB", "data", "system", "threads", "restore, s", "engine, s", "of which pages")
-    table = _table("restores, from the page cache", (*columns, "GiB/s", "criu / it", "/ engine"))
-    base = {
-        (row["bytes"], row["data"]): row["total_seconds"]
-        for row in found
-        if row["case"] == "restore" and row["system"] == "criu"
-    }
-    for row in found:
-        if row["case"] != "restore":
-            continue
-        bare, pages = base.get((row["bytes"], row["data"])), row["phases"].get("pages")
+    made = tables.table(
+        "restores",
+        ("data", "cache", "system"),
+        (
+            *("MiB", "threads", "rounds", "restore, s", "engine, s", "of which pages"),
+            *("GiB/s", "criu / it", "/ engine"),
+        ),
+    )
+    for row in _restores(found):
+        bare, pages = _bare(found, row), row["phases"].get("pages")
         total, engine = row["total_seconds"], row["engine_seconds"]
-        table.add_row(
-            *(str(row["bytes"] >> 20), row["data"], row["system"], str(row["threads"] or "-")),
+        made.add_row(
+            *(row["data"], row["cache"], row["system"]),
+            *(str(row["bytes"] >> 20), str(row["threads"] or "-"), str(row["rounds"])),
             *(f"{total:.2f}", f"{engine:.2f}", f"{pages:.2f}" if pages else "-"),
-            f"{row['bytes'] / engine / _GIB:.2f}",
+            f"{row['bytes'] / engine / GIB:.2f}",
             *((f"{bare / total:.2f}", f"{bare / engine:.2f}") if bare else ("-", "-")),
         )
-    return table
+    return made
 
 
-def checkpoints(found: Sequence[dict[str, Any]]) -> Table:
+def checkpoints(found: Sequence[Row]) -> Table:
     """One checkpoint of each side."""
-    table = _table("checkpoints", ("MiB", "data", "system", "wall, s", "frozen, s", "phases"))
+    made = tables.table("checkpoints", ("data", "cache", "system"), ("MiB", "wall, s", "frozen, s"))
+    made.add_column("phases")
     for row in found:
         if row["case"] == "checkpoint":
             told = ", ".join(f"{name} {took:.2f}" for name, took in row["phases"].items())
-            table.add_row(
-                *(str(row["bytes"] >> 20), row["data"], row["system"]),
+            made.add_row(
+                *(row["data"], row["cache"], row["system"], str(row["bytes"] >> 20)),
                 *(f"{row['total_seconds']:.2f}", f"{row['frozen_seconds']:.2f}", told),
             )
-    return table
+    return made
 
 
-def limits(found: Sequence[dict[str, Any]]) -> Table:
+def straight(found: Sequence[Row]) -> Table:
+    """Seconds that a GiB costs, by size: the same all along, if cost grows as a straight line."""
+    sizes = sorted({row["bytes"] for row in _restores(found)})
+    made = tables.table(
+        "engine's seconds for each GiB that is restored",
+        ("data", "cache", "system"),
+        [f"{size >> 20} MiB" for size in sizes],
+    )
+    for (data, cache, system), by_size in _by_size(found).items():
+        cells = [f"{by_size[size]:.3f}" if size in by_size else "-" for size in sizes]
+        made.add_row(data, cache, system, *cells)
+    return made
+
+
+def limits(found: Sequence[Row]) -> Table:
     """What the machine gives."""
-    table = _table("the machine's own limits", ("what", "threads", "GiB/s"))
+    made = tables.table("the machine's own limits", ("what",), ("threads", "GiB/s"))
     for row in found:
         if row["case"] == "limit":
-            rate = row["bytes"] / row["total_seconds"] / _GIB
-            table.add_row(row["system"], str(row["threads"]), f"{rate:.2f}")
-    return table
+            rate = row["bytes"] / row["total_seconds"] / GIB
+            made.add_row(row["system"], str(row["threads"]), f"{rate:.2f}")
+    return made
 
 
-def _head(case: str, what: Case, system: str) -> dict[str, Any]:
-    return {
-        "case": case,
-        "data": what.data,
-        "bytes": what.size_bytes,
-        "system": system,
-        "cache": "page",
-    }
+def verdicts(found: Sequence[Row]) -> Iterator[str]:
+    """Of what is to be reached."""
+    for row in _restores(found):
+        kind = (row["data"], row["cache"], row["system"], row["bytes"])
+        bare = _bare(found, row)
+        if kind == ("random", "page", "chrek", 4 * GIB) and not row["threads"] and bare:
+            for name in ("total_seconds", "engine_seconds"):
+                times = bare / row[name]
+                told = f"4096 MiB, times as fast as bare CRIU, {name.partition('_')[0]}"
+                yield _verdict(told, times, f"at least {TIMES_AS_FAST:g}", times >= TIMES_AS_FAST)
+    for (data, cache, system), by_size in _by_size(found).items():
+        largest = max(by_size)
+        if GIB in by_size and largest > GIB and system == "chrek":
+            ratio = by_size[largest] / by_size[GIB]
+            told = f"a GiB of {largest >> 20} MiB, of one of 1024 ({data}, {cache})"
+            yield _verdict(told, ratio, f"at most {STRAIGHT:g}", ratio <= STRAIGHT)
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for column in columns:
-        words = column in ("data", "system", "what", "phases")
-        table.add_column(column, justify="left" if words else "right")
-    return table
+def _verdict(what: str, value: float, bound: str, reached: bool) -> str:
+    return f"{what:<56} {value:6.2f}  {bound:<13} {'reached' if reached else 'MISSED'}"
+
+
+def _by_size(found: Sequence[Row]) -> dict[tuple[str, str, str], dict[int, float]]:
+    made: dict[tuple[str, str, str], dict[int, float]] = {}
+    for row in _restores(found):
+        if not row["threads"]:
+            by_size = made.setdefault((row["data"], row["cache"], row["system"]), {})
+            by_size[row["bytes"]] = row["engine_seconds"] / (row["bytes"] / GIB)
+    return made
+
+
+def _restores(found: Sequence[Row]) -> list[Row]:
+    return [row for row in found if row["case"] == "restore" and row["total_seconds"] is not None]
+
+
+def _bare(found: Sequence[Row], row: Row) -> float | None:
+    """Seconds of bare CRIU's restore of the same memory from the same place."""
+    keys = ("bytes", "data", "cache")
+    for each in _restores(found):
+        if each["system"] == "criu" and all(each[key] == row[key] for key in keys):
+            return float(each["total_seconds"])
+    return None
