@@ -6,6 +6,7 @@ Each row is printed, and written, as soon as it is known.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -114,7 +115,9 @@ class _Run:
             self.failed = True
             print(f"bench: the raw limits: {error}", flush=True)
         for program in programs.programs(self._asked.sizes, self._asked.models):
-            if self.budget.allows(program.name):
+            if not program.fits(machine.available_bytes(), shutil.disk_usage(work).free):
+                self.budget.leave_out(program.name, "memory or disk is too small")
+            elif self.budget.allows(program.name):
                 self._program(program, python, work)
 
     def _program(self, program: Program, python: str, work: Path) -> None:

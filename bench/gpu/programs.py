@@ -17,6 +17,7 @@ from bench.workload import Workload
 PASSED: Final = ("PATH", "LD_LIBRARY_PATH", "HOME")
 SHAPES: Final = {"0.6b": 2.2, "8b": 16.4, "14b": 28.6}
 """Of model.py: GiB that they take on a GPU, and of weights less than that on disk."""
+_MARGIN_BYTES: Final = 4 << 30
 _SOURCES: Final = Path(__file__).parents[2] / "tests" / "gpu" / "programs"
 
 
@@ -27,6 +28,15 @@ class Program:
     name: str
     size_bytes: int
     shape: str = ""
+
+    def fits(self, memory_bytes: int, disk_bytes: int) -> bool:
+        """Whether so much holds what the GPU has twice, in the process and as images in the page
+        cache, and the images beside a model's weights on disk."""
+        on_disk = 2 if self.shape else 1
+        return (
+            memory_bytes >= 2 * self.size_bytes + _MARGIN_BYTES
+            and disk_bytes >= on_disk * self.size_bytes + _MARGIN_BYTES
+        )
 
 
 def programs(sizes_gib: Sequence[float], shapes: Sequence[str]) -> list[Program]:

@@ -27,7 +27,7 @@ from bench.results import Cache, Results
 
 _KINDS = ("random", "half-zero", "zero")
 _PART = "memory"
-_LIMIT_BYTES = 2 << 30
+_LIMIT_BYTES = 1 << 30
 
 
 def _asked(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,7 +44,8 @@ def _asked(words: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--rounds", type=int, default=3, metavar="N",
-        help="default: 3; one less from 4 GiB on, two less from 8 GiB on, but one at least",
+        help="restores from the first cache, one less from 4 GiB on, two less from 8 GiB on, but "
+        "one at least; one from others (default: 3)",
     )  # fmt: skip
     parser.add_argument(
         "--threads", type=int, nargs="+", default=[1, 2, 4], metavar="N",
@@ -52,8 +53,8 @@ def _asked(words: Sequence[str] | None = None) -> argparse.Namespace:
         "at which both sides' checkpoints fit into memory (default: 1 2 4)",
     )  # fmt: skip
     parser.add_argument(
-        "--budget-seconds", type=float, default=480, metavar="S",
-        help="after so many no new case begins (default: 480)",
+        "--budget-seconds", type=float, default=540, metavar="S",
+        help="after so many no new case begins (default: 540)",
     )  # fmt: skip
     parser.add_argument("--work", type=Path, default=Path("/var/tmp"), metavar="DIR")
     parser.add_argument("--json", type=Path, default=results.LATEST, metavar="FILE")

@@ -8,8 +8,6 @@ from bench.memory.rounds import Case
 from bench.results import Cache
 
 _MARGIN_BYTES: Final = 1 << 30
-_STAGED: Final = 2
-"""So many times a checkpoint takes its size while it is packed."""
 _FEWER_ROUNDS: Final = (4 << 30, 8 << 30)
 
 
@@ -43,17 +41,22 @@ def planned(
     rounds: int,
     room: Room,
 ) -> Iterator[Planned]:
-    """From the smallest. Of what is not random only the page cache is measured; large sizes have
-    fewer rounds."""
+    """Random bytes first, from the smallest. The rest of the data is restored from one cache, and
+    large sizes, and a tmpfs, have fewer rounds."""
     files: list[Cache] = [each for each in cached if each != "tmpfs"]
     memory: list[Cache] = [each for each in cached if each == "tmpfs"]
-    for size in sorted(set(sizes_bytes)):
-        fewer = max(rounds - sum(size >= each for each in _FEWER_ROUNDS), 1)
-        for kind in data:
-            for places in (files, memory) if kind == "random" else (files[:1],):
-                if places:
-                    case = Case(size, kind, places, fewer)
-                    yield Planned(case, _together(size, room, tmpfs=places == ["tmpfs"]))
+    sizes = sorted(set(sizes_bytes))
+    others = [(kind, files[:1]) for kind in data if kind != "random"]
+    others += [(kind, memory) for kind in data if kind == "random"]
+    wanted = [
+        *((kind, size, files) for kind in data if kind == "random" for size in sizes),
+        *((kind, size, places) for size in sizes for kind, places in others),
+    ]
+    for kind, size, places in wanted:
+        if places:
+            tmpfs = places == ["tmpfs"]
+            fewer = 1 if tmpfs else max(rounds - sum(size >= each for each in _FEWER_ROUNDS), 1)
+            yield Planned(Case(size, kind, places, fewer), _together(size, room, tmpfs=tmpfs))
 
 
 def swept(every: Sequence[Planned], threads: Sequence[int]) -> list[Planned]:
@@ -71,10 +74,9 @@ def _together(size_bytes: int, room: Room, *, tmpfs: bool) -> int:
     """How many checkpoints of so much memory, two at most, can lie in the page cache or on a
     tmpfs beside one process that has it."""
     for count in (2, 1):
-        held = 1 + (count + _STAGED - 1 if tmpfs else count)
-        on_disk = 0 if tmpfs else count + _STAGED - 1
+        on_disk = 0 if tmpfs else count
         if (
-            room.memory_bytes >= held * size_bytes + _MARGIN_BYTES
+            room.memory_bytes >= (count + 1) * size_bytes + _MARGIN_BYTES
             and room.disk_bytes >= on_disk * size_bytes + _MARGIN_BYTES
         ):
             return count
