@@ -95,7 +95,7 @@ def near(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """Of DESIGN.md 6, those that this bench can tell."""
+    """Of what is to be reached, what this bench can tell."""
     fresh = max((_rate(row) for row in rows if row["system"] == _FRESH), default=None)
     for row in rows:
         if row["total_seconds"] is None or row["system"] != "chrek":

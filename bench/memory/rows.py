@@ -13,7 +13,7 @@ from bench.side import Restored
 
 GIB: Final = 1 << 30
 TIMES_AS_FAST: Final = 3.0
-"""At 4 GiB of random bytes from the page cache, on two cores: DESIGN.md 6."""
+"""To be reached at 4 GiB of random bytes from the page cache, on two cores."""
 STRAIGHT: Final = 1.25
 """So much more a GiB may cost at the largest size than at 1 GiB: what measuring is good for."""
 _NOT_OURS: Final = ("container",)
