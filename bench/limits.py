@@ -1,4 +1,8 @@
-"""What the machine itself can do, by the same threads with the same calls, in the same run."""
+"""What the machine itself can do, by as many threads with the same calls, in the same run.
+
+They are threads of one Python. What calls it once for each MiB waits for its lock where there are
+many of them: there chrek, whose loaders are several processes, can be faster than `writev` here.
+"""
 
 import ctypes
 import mmap
@@ -12,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from agent.kernel import memory
 from agent.kernel.memory import Buffer, Other
 from agent.pages import workers
 from agent.store import hashing
@@ -96,16 +101,16 @@ def _copied(size_bytes: int, count: int) -> float:
 
 
 def _read_into(descriptor: int, size_bytes: int, count: int, advice: int) -> float:
-    """Straight into memory of this process that nobody has touched."""
+    """Straight into memory of this process that nobody has touched, a stripe with each call."""
     fresh = mmap.mmap(-1, size_bytes + _HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     fresh.madvise(advice)
     first = -ctypes.addressof(ctypes.c_char.from_buffer(fresh)) % _HUGE
     view = memoryview(fresh)[first : first + size_bytes]
 
-    def read(_: Buffer, offset: int) -> None:
-        os.preadv(descriptor, [view[offset : offset + _BLOCK]], offset)
+    def stripe(start: int) -> None:
+        memory.read(descriptor, view[start : start + STRIPE_BYTES], start)
 
-    return _timed([read], size_bytes, count)
+    return _spread(lambda: stripe, size_bytes, count)
 
 
 def _writing(other: Other, address: int) -> Step:
@@ -124,6 +129,10 @@ def _timed(steps: list[Step], size_bytes: int, count: int) -> float:
 
         return stripe
 
+    return _spread(begin, size_bytes, count)
+
+
+def _spread(begin: Callable[[], Callable[[int], None]], size_bytes: int, count: int) -> float:
     started = time.monotonic()
     workers.spread(range(0, size_bytes, STRIPE_BYTES), count, threading.Event(), begin)
     return time.monotonic() - started
