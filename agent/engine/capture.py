@@ -1,4 +1,5 @@
-"""Capture: inspect -> files -> enter -> dump (and the files that changed) -> pack -> publish.
+"""Capture: inspect -> files -> enter -> dump (and the files that changed) -> pack -> copy ->
+publish.
 
 The source stands still only inside `dump`. Whatever fails, it runs on and staging is removed.
 """
@@ -18,11 +19,12 @@ import msgspec
 import chrek
 from agent.criu import images, log, rearmed, rpc
 from agent.criu.rpc import CRIUFailedError, CRIUStillError
-from agent.engine import entering, gpu, identity, inspect, operations
+from agent.engine import entering, gpu, gpu_room, identity, inspect, operations, staging
 from agent.engine.inspect import Inspected
 from agent.engine.means import Means
+from agent.engine.staging import Staging
 from agent.engine.threads import to_its_end
-from agent.files import roots
+from agent.files import measure, roots
 from agent.files.archive import Archive
 from agent.inside.child import Inside
 from agent.kernel import process, progress
@@ -70,7 +72,11 @@ class _Work:
     means: Means
     inspected: Inspected
     gpu: gpu.Source | None
-    staged: Path
+    staging: Staging
+
+    @property
+    def staged(self) -> Path:
+        return self.staging.path
 
     @property
     def images(self) -> Path:
@@ -90,9 +96,15 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
                 on_gpu = source.facts if source else None
                 variant = identity.variant(inspected.facts, asked.pod, on_gpu)
                 _refuse_existing(store, asked, variant)
-            work = _Work(asked, means, inspected, source, store.staging_path(asked.identifier))
-            stack.enter_context(operations.recorded(settings, "capture", target, [work.staged]))
-            stack.enter_context(store.staging(work.staged))
+                needed_bytes = await asyncio.to_thread(
+                    _needed_bytes, asked, means, inspected, source
+                )
+            place = stack.enter_context(
+                staging.chosen(store, asked.identifier, means.cache, needed_bytes)
+            )
+            work = _Work(asked, means, inspected, source, place)
+            stack.enter_context(operations.recorded(settings, "capture", target, place.places))
+            stack.enter_context(place.made())
             archive_path = work.staged / FILES_ARCHIVE
             with Archive(archive_path, target.init, sources, settings.files_limit_bytes) as archive:
                 with phase("files"):
@@ -103,10 +115,21 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
             packed = await to_its_end(_pack, work, stop, stop=stop)
         with phase("publish"):
             manifest = _manifest(work, packed, store.namespace, variant, seconds)
-            place = await asyncio.to_thread(
-                store.publish, work.staged, variant, replace=asked.replace
-            )
-        return Stored(place, msgspec.structs.replace(manifest, phases=dict(seconds)))
+        path = await place.publish(manifest, replace=asked.replace)
+        return Stored(path, msgspec.structs.replace(manifest, phases=dict(seconds)))
+
+
+def _needed_bytes(
+    asked: Capture, means: Means, inspected: Inspected, source: gpu.Source | None
+) -> int:
+    """Most that the checkpoint takes: of what processes share, each counts all."""
+    if means.cache is None:
+        return 0  # nobody chooses
+    target, limit_bytes = asked.target, means.settings.files_limit_bytes
+    with named(f"looking at the files of {target.name}"):
+        files_bytes = measure.within(target.init, roots.of(target.init), limit_bytes)
+    on_gpus = gpu_room.on_gpus(source.facts) if source else 0
+    return files_bytes + on_gpus + sum(each.rss_bytes for each in inspected.tree)
 
 
 def _refuse_existing(store: Checkpoints, asked: Capture, variant: Variant) -> None:
@@ -159,7 +182,7 @@ async def _dump(work: _Work, inside: Inside, archive: Archive) -> None:
         except CRIUStillError as error:
             raise DumpError(
                 f"CRIU hung while it dumped {target.name}, and was ended",
-                hint="Does the volume for checkpoints answer?",
+                hint="Does the disk or volume that it writes to answer?",
             ) from error
     with phase("leave"):
         await inside.ended()
@@ -192,7 +215,10 @@ def _explained(error: CRIUFailedError, work: _Work) -> ChrekError:
     if not work.asked.target.alive():
         return TargetGoneError(f"{name} ended while it was captured: {told}")
     if "No space left" in told or _is_full(work.images):
-        return StorageFullError(f"no space is left for the checkpoint of {name}, which runs on")
+        where = "in the node's directory" if work.staging.beside else "on the volume"
+        return StorageFullError(
+            f"no space is left {where} for the checkpoint of {name}, which runs on"
+        )
     place = work.means.settings.logs / f"{name}-dump.log"
     kept = log.keep(written, place, work.means.settings.shown(place))
     return DumpError(f"{name} could not be dumped and runs on: {told}", hint=kept)

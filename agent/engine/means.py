@@ -9,6 +9,7 @@ from agent.cuda.helper.client import Helper
 from agent.cuda.hostmemory import Promised
 from agent.runtime.target import PodName
 from agent.settings import Settings
+from agent.store.nodecache import NodeCache
 from agent.trust.keys import Keyring
 
 DeviceIDs = Callable[[PodName], Awaitable[list[str] | None]]
@@ -23,7 +24,8 @@ class Means:
     """CRIU, the settings, the keys that checkpoints are signed and checked with, and what asks
     the GPU's driver: that runs only while a program with a GPU is worked on, and as `async with`
     block these means see it end. device_ids: in a cluster, who tells which devices a container
-    was given (agent.cuda.podresources). promised: host memory that operations under way take."""
+    was given (agent.cuda.podresources). promised: host memory that operations under way take.
+    cache: the node's own directory for checkpoints; None where there is none."""
 
     bundle: Bundle
     settings: Settings
@@ -31,6 +33,7 @@ class Means:
     gpu: Helper = field(default_factory=Helper)
     device_ids: DeviceIDs = _nobody_tells
     promised: Promised = field(default_factory=Promised)
+    cache: NodeCache | None = None
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,8 +8,9 @@ from agent.files.walk import walk
 from chrek.errors import FilesTooLargeError
 
 
-def within(pid: int, sources: list[SourceRoot], limit_bytes: int) -> None:
-    """Raise FilesTooLargeError, with the mounts and their sizes, as soon as it is too much."""
+def within(pid: int, sources: list[SourceRoot], limit_bytes: int) -> int:
+    """How many bytes; raises FilesTooLargeError, with the mounts and their sizes, as soon as it is
+    too much."""
     sizes: dict[str, int] = {}
     linked: set[tuple[int, int]] = set()
     for source in sources:
@@ -24,6 +25,7 @@ def within(pid: int, sources: list[SourceRoot], limit_bytes: int) -> None:
                 sizes[point] += found.stat.st_size
                 if sum(sizes.values()) > limit_bytes:
                     raise too_large(sizes, limit_bytes)
+    return sum(sizes.values())
 
 
 def too_large(sizes: dict[str, int], limit_bytes: int) -> FilesTooLargeError:

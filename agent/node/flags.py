@@ -44,6 +44,15 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """path: the node's own directory for checkpoints, as mounted here. size_bytes: most that copies
+    take in it; 0: it is not used."""
+
+    path: Path = Path("/var/cache/chrek")
+    size_bytes: int = 20 << 30
+
+
+@dataclass(frozen=True, slots=True)
 class Flags:
     """node_name: the Node this process stands on. watch_namespace: whose pods it takes on; empty
     for every labelled namespace. release_namespace: where `signing_secret`, with the keys of
@@ -62,6 +71,7 @@ class Flags:
     log_level: int
     work: Work
     retention: Retention
+    cache: Cache
 
 
 class _Parser(argparse.ArgumentParser):
@@ -90,6 +100,7 @@ def parse(arguments: list[str] | None = None) -> Flags:
         retention=Retention(
             keep=asked.keep, claim_bytes=asked.claim_bytes, init_image=asked.init_image
         ),
+        cache=Cache(path=asked.node_cache, size_bytes=asked.node_cache_bytes),
     )
 
 
@@ -120,6 +131,9 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         help="the runtime's socket on the host (default: looked for)")  # fmt: skip
     add("--seccomp-dir", required=True, type=check.absolute, metavar="DIR",
         help="the kubelet's seccomp directory, as mounted here")  # fmt: skip
+    add("--node-cache", default=Cache().path, type=check.absolute, metavar="DIR",
+        help="directory on the node's own disk for checkpoints, as mounted here"
+        " (/var/cache/chrek)")  # fmt: skip
     add("--status-port", default=8081, type=check.port, metavar="PORT",
         help="/healthz, /readyz, /metrics (8081)")  # fmt: skip
     add("--log-level", default="info", choices=_LEVELS, help="default: info")
@@ -143,5 +157,7 @@ def _add_retention(parser: argparse.ArgumentParser) -> None:
         help="the newest N checkpoints and variants of a workload (2)")  # fmt: skip
     add("--claim-bytes", default=0, type=check.byte_count, metavar="BYTES",
         help="bytes of checkpoints in one claim (default 0: no bound)")  # fmt: skip
+    add("--node-cache-bytes", default=Cache().size_bytes, type=check.byte_count, metavar="BYTES",
+        help="of copies in that directory (20Gi); 0: it is not used")  # fmt: skip
     add("--init-image", required=True, type=check.image, metavar="IMAGE",
         help="of pods that mount a claim to clean it")  # fmt: skip

@@ -27,12 +27,13 @@ from agent.node.status import Status
 from agent.runtime.cri import client
 from agent.runtime.cri.client import CRI
 from agent.settings import Settings, from_environment
+from agent.store.nodecache import NodeCache
 from agent.trust import decoded
 from agent.trust.secret import of_secret
 from agent.watch.containers import Containers
 from agent.watch.memory import Memory
 from agent.watch.workers import Workers
-from chrek.errors import ChrekError
+from chrek.errors import ChrekError, StorageError
 from chrek.kube.api import API, ClusterAPI, connected
 from chrek.kube.listwatch import ListWatch
 from chrek.logs import event
@@ -77,7 +78,8 @@ async def _once(asked: Flags, status: Status, metrics: Metrics) -> None:
             criu = bundle.find()
             await asyncio.to_thread(decoded.load, criu)  # or the first restore would wait for it
             reporter = Reporter(api, asked.node_name)
-            async with Means(criu, settings, keyring, device_ids=device_ids) as means:
+            cache = await asyncio.to_thread(_cache, asked, operations.staging_in_use(settings))
+            async with Means(criu, settings, keyring, device_ids=device_ids, cache=cache) as means:
                 try:
                     await _watch(_World(asked, api, cri, means, metrics, reporter), status)
                 finally:
@@ -183,6 +185,20 @@ async def _alone(settings: Settings, status: Status) -> AsyncIterator[None]:
                 yield
                 return
         await asyncio.sleep(_LOCK_POLL_SECONDS)
+
+
+def _cache(asked: Flags, in_use: set[Path]) -> NodeCache | None:
+    """Without the half-done things of agents that are gone. None where there shall or can be
+    none."""
+    if not asked.cache.size_bytes:
+        return None
+    try:
+        cache = NodeCache(asked.cache.path, asked.cache.size_bytes)
+    except StorageError as error:
+        event(_log, logging.WARNING, "no node cache", problem=error)
+        return None
+    cache.tidy(in_use)
+    return cache
 
 
 def _settings(asked: Flags) -> Settings:

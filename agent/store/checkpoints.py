@@ -48,6 +48,7 @@ class Checkpoints:
     """Checkpoints of one namespace on one claim."""
 
     def __init__(self, claim: Path, namespace: str) -> None:
+        self.claim = claim
         self._home = claim / ids.label(namespace, "namespace")
         self.namespace = namespace
 
@@ -160,7 +161,7 @@ def load(path: Path, keys: Keyring) -> Manifest:
     Nothing of it is looked at before its signature was checked.
     """
     with opened(path) as directory:
-        content = _read(directory, MANIFEST, MAX_BYTES)
+        content = read_plain(directory, MANIFEST, MAX_BYTES)
         keys.check(content, _read_signature(directory))
     manifest = decode(content)
     if (manifest.id, manifest.variant) != (path.parent.name, path.name):
@@ -275,14 +276,15 @@ def table(staged: Path, hashed: Collection[StoredFile] = ()) -> list[StoredFile]
 
 def _read_signature(directory: int) -> bytes | None:
     try:
-        return _read(directory, SIGNATURE, signature.MAX_BYTES)
+        return read_plain(directory, SIGNATURE, signature.MAX_BYTES)
     except DamagedError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise ForgedError(error.message) from error
 
 
-def _read(directory: int, name: str, most: int) -> bytes:
+def read_plain(directory: int, name: str, most: int) -> bytes:
+    """The bytes of one file of at most so many, as they are; raises DamagedError for any other."""
     try:
         descriptor = calls.openat2(
             directory,

@@ -37,23 +37,39 @@ def block_count(size_bytes: int) -> int:
     return -(-size_bytes // BLOCK_BYTES)
 
 
+class Hasher:
+    """A digest of bytes that come in pieces, on all cores. like: a digest of the same kind; of
+    blocks, every piece but the last is whole ones."""
+
+    def __init__(self, like: str = _WHOLE) -> None:
+        self._in_blocks = like.startswith(_BLOCKS)
+        self._hasher = blake3(max_threads=blake3.AUTO)
+
+    def update(self, piece: memoryview) -> None:
+        """The bytes that follow."""
+        if not self._in_blocks:
+            self._hasher.update(piece)
+            return
+        for start in range(0, len(piece), BLOCK_BYTES):
+            block = piece[start : start + BLOCK_BYTES]
+            self._hasher.update(blake3(block, max_threads=blake3.AUTO).digest())
+
+    def digest(self) -> str:
+        """Of all that came, in the manifest's notation."""
+        return f"{_BLOCKS if self._in_blocks else _WHOLE}{self._hasher.hexdigest()}"
+
+
 def of_descriptor(descriptor: int, size_bytes: int, like: str = _WHOLE) -> str:
     """Digest of the first `size_bytes` of a file; read, not mapped, so that a file that shrinks
     meanwhile gives a wrong digest and not a SIGBUS. like: a digest of the same kind."""
-    in_blocks = like.startswith(_BLOCKS)
-    hasher = blake3(max_threads=blake3.AUTO)
+    hasher = Hasher(like)
     buffer = memoryview(bytearray(min(_CHUNK_BYTES, max(size_bytes, 1))))
     offset = 0
     while offset < size_bytes:
         wanted = min(len(buffer), size_bytes - offset)
         got = memory.read(descriptor, buffer[:wanted], offset)
-        if in_blocks:
-            for start in range(0, got, BLOCK_BYTES):
-                block = buffer[start : min(start + BLOCK_BYTES, got)]
-                hasher.update(blake3(block, max_threads=blake3.AUTO).digest())
-        else:
-            hasher.update(buffer[:got])
+        hasher.update(buffer[:got])
         if got < wanted:
             break
         offset += got
-    return f"{_BLOCKS if in_blocks else _WHOLE}{hasher.hexdigest()}"
+    return hasher.digest()

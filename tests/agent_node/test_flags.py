@@ -33,6 +33,8 @@ def test_without_more_than_it_needs_the_defaults_hold() -> None:
     assert asked.retention.keep == 2
     assert asked.retention.claim_bytes == 0
     assert asked.retention.init_image == "docker.io/chrek/init:0.1.0"
+    assert asked.cache.path == Path("/var/cache/chrek")
+    assert asked.cache.size_bytes == 20 << 30
 
 
 def test_everything_can_be_said() -> None:
@@ -40,6 +42,7 @@ def test_everything_can_be_said() -> None:
         "--watch-namespace=team-a", "--cri-socket=/run/k0s/containerd.sock", "--status-port=0",
         "--log-level=debug", "--restores=7", "--captures=3", "--idle-wait=0.5",
         "--files-limit=512Mi", "--keep=5", "--claim-bytes=1.5Ti",
+        "--node-cache=/fast", "--node-cache-bytes=64Gi",
     )  # fmt: skip
     assert asked.watch_namespace == "team-a"
     assert asked.cri_socket == Path("/run/k0s/containerd.sock")
@@ -50,6 +53,7 @@ def test_everything_can_be_said() -> None:
     assert asked.work.files_limit_bytes == 512 << 20
     assert asked.retention.keep == 5
     assert asked.retention.claim_bytes == 3 << 39
+    assert (asked.cache.path, asked.cache.size_bytes) == (Path("/fast"), 64 << 30)
 
 
 @pytest.mark.parametrize("flags", [(), ("--restores=0",)])
@@ -104,6 +108,8 @@ def test_what_it_needs_is_asked_for_by_name(
         "--claim-bytes=1e12",
         "--claim-bytes=100m",
         "--keep=0",
+        "--node-cache=fast",
+        "--node-cache-bytes=-1",
         "--init-image=",
         "--init-image=--privileged",
         "--init-image=a b",

@@ -86,6 +86,7 @@ def test_the_agent_is_told_its_node_and_its_namespaces() -> None:
     assert asked.status_port == 8081
     (container,) = pod(render(SIZE), "agent")["spec"]["containers"]
     mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert str(asked.cache.path) == mounts["node-cache"]
     assert str(asked.seccomp_dir) == mounts["seccomp"]
     assert container["env"][0] == {
         "name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}},
@@ -108,6 +109,7 @@ def test_every_switch_reaches_the_agent() -> None:
     assert asked.work == agent_flags.Work(
         restores=4, captures=2, idle_wait_seconds=5, files_limit_bytes=512 << 20
     )
+    assert asked.cache.size_bytes == 3 << 39
     assert asked.retention == agent_flags.Retention(
         keep=5, claim_bytes=3 << 39, init_image="docker.io/chrek/init:0.1.0"
     )

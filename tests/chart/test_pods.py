@@ -80,6 +80,9 @@ def test_the_agent_is_root_on_its_node_and_reaches_few_directories(values: Value
     assert not spec.get("hostNetwork")
     reached = host_paths(values)
     reached.pop("/opt/nvidia/lib64", None)  # where the values name it
+    for place in ("/var/lib/chrek/cache", "/mnt/fast"):  # where they want it
+        how = ("DirectoryOrCreate", {"name": "node-cache", "mountPath": "/var/cache/chrek"})
+        assert reached.pop(f"{place}/chrek.my-team", how) == how
     assert reached == {
         "/run": (
             "Directory",
@@ -110,16 +113,22 @@ def test_what_a_restore_prepares_stays_in_memory(values: Values) -> None:
 
 
 def test_agents_of_two_releases_share_no_directory_of_a_node() -> None:
-    def state(release: str, namespace: str) -> str:
+    def own(release: str, namespace: str) -> set[str]:
         objects = render(SIZE, release=release, namespace=namespace)
-        (found,) = (
+        found = {
             volume["hostPath"]["path"]
             for volume in pod(objects, "agent")["spec"]["volumes"]
-            if volume["name"] == "state"
-        )
-        return str(found)
+            if volume["name"] in ("state", "node-cache")
+        }
+        assert len(found) == 2
+        return found
 
-    assert state("chrek-a", "b") != state("chrek", "a-b")
+    assert own("chrek-a", "b").isdisjoint(own("chrek", "a-b"))
+
+
+def test_without_a_size_nothing_of_the_nodes_disk_is_mounted() -> None:
+    volumes = pod(render(VALUE_SETS["nothing on the nodes' disks"]), "agent")["spec"]["volumes"]
+    assert "node-cache" not in [volume["name"] for volume in volumes]
 
 
 def test_a_node_that_needs_more_gets_it() -> None:

@@ -62,6 +62,7 @@ VALUE_SETS: dict[str, Values] = {
                 "captures": 2,
                 "idleWaitSeconds": 5,
                 "filesLimit": "512Mi",
+                "nodeCache": {"path": "/mnt/fast", "size": "1.5Ti"},
                 "extraEnv": [
                     {"name": "CHREK_CRIU_BUNDLE", "value": "/bundle"},
                     {"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
@@ -73,6 +74,7 @@ VALUE_SETS: dict[str, Values] = {
             "signing": {"secretName": "company.keys"},
         },
     ),
+    "nothing on the nodes' disks": merged(SIZE, {"agent": {"nodeCache": {"size": 0}}}),
     "no network policy, no roles for people": merged(
         SIZE, {"networkPolicy": {"enabled": False}, "rbac": {"aggregateToView": False}}
     ),
