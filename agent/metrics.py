@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
+from agent.store.nodecache import NodeCache, Reason, Result
 from chrek.kube.listwatch import ListWatch
 from chrek.kube.metrics import ProcessMetrics
 
@@ -60,6 +63,8 @@ class Metrics(ProcessMetrics):
             ["phase"],
             registry=registry,
         )
+        self.cache: NodeCache | None = None
+        registry.register(_OfCache(self))
         for direction in ("read", "written"):
             self._bytes.labels(direction)
         self.checkpoints({})
@@ -104,3 +109,33 @@ class Metrics(ProcessMetrics):
     def _took(self, operation: str, phases: Mapping[str, float]) -> None:
         for phase, seconds in phases.items():
             self._phases.labels(operation, phase).observe(seconds)
+
+
+class _OfCache(Collector):
+    """What the node's directory counts itself."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        cache = self._metrics.cache
+        if cache is None:
+            return
+        found = CounterMetricFamily(
+            "chrek_node_cache_restores",
+            "Restores by what they found in the node's directory: hit, miss, damaged",
+            labels=["result"],
+        )
+        for result in get_args(Result):
+            found.add_metric([result], cache.results[result])
+        dropped = CounterMetricFamily(
+            "chrek_node_cache_dropped",
+            "Copies that went: for room, since the checkpoint was removed, since they were damaged",
+            labels=["reason"],
+        )
+        for reason in get_args(Reason):
+            dropped.add_metric([reason], cache.dropped[reason])
+        yield found
+        yield dropped
+        taken = cache.copied_bytes
+        yield GaugeMetricFamily("chrek_node_cache_bytes", "What copies take now", value=taken)

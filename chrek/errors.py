@@ -293,3 +293,10 @@ class RestoreError(ChrekError):
     """CRIU could not restore; the placeholder was told to start cold."""
 
     reason = "RestoreFailed"
+
+
+class CopyDamagedError(RestoreError):
+    """The node's own copy of a checkpoint is not what was published. It is gone now."""
+
+    reason = "NodeCopyDamaged"
+    retry = True

@@ -35,7 +35,8 @@ class Limits:
 @dataclass(slots=True)
 class Node:
     """name: the node's. group: ends with the agent; what need not be waited for goes there.
-    want_room: told of a namespace, a claim and a size for which there is no room.
+    restoring: containers that are restored now, or wait for their turn. fills: one copy to the node
+    at a time. want_room: told of a namespace, a claim and a size for which there is no room.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Node:
     limits: Limits
     group: asyncio.TaskGroup
     want_room: Callable[[str, str, int], None] = lambda *_: None
+    restoring: int = 0
+    fills: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1), init=False)
     restores: asyncio.Semaphore = field(init=False)
     captures: asyncio.Semaphore = field(init=False)
     _images: dict[str, ImageConfig] = field(default_factory=dict, init=False)

@@ -1,4 +1,5 @@
-"""Have the kernel read a checkpoint from its volume before the container that needs it starts."""
+"""Have the kernel read a checkpoint, from its volume or the node's copy, before the container that
+needs it starts."""
 
 import asyncio
 import logging
@@ -10,7 +11,9 @@ from agent.act import volume
 from agent.act.node import Node
 from agent.claims.attach import attached
 from agent.plan.pod import PodView
+from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints
+from agent.store.nodecache import NodeCache
 from chrek.errors import ChrekError
 from chrek.ids import CheckpointID, Variant
 from chrek.logs import event
@@ -36,11 +39,18 @@ async def read_ahead(node: Node, pod: PodView) -> None:
         async with attached(host_path, read_only=True) as claim:
             store = Checkpoints(claim, pod.namespace)
             place = store.place(CheckpointID(pod.checkpoint_id), Variant(ready[0].name))
+            if node.means.cache is not None:
+                place = await asyncio.to_thread(_copy_of, place, node.means.cache)
             size = await asyncio.to_thread(_ask_for, place)
     except ChrekError as error:
         event(_log, logging.INFO, "not read ahead", pod=f"{pod.namespace}/{pod.name}", why=error)
         return
     event(_log, logging.DEBUG, "read ahead", pod=f"{pod.namespace}/{pod.name}", bytes=size)
+
+
+def _copy_of(place: Path, cache: NodeCache) -> Path:
+    """The node's copy of the checkpoint in `place`, where it has one, else that."""
+    return cache.find(checkpoints.peek(place)) or place
 
 
 def _ask_for(place: Path) -> int:

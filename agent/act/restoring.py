@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.act import volume
+from agent.act import filling, volume
 from agent.act.life import Running
 from agent.act.node import Node, now
 from agent.claims.attach import attached
@@ -63,6 +63,7 @@ async def restore(
         fresh_container=pod.restart_policy != "Never",
     )
     work = _Work(node, pod, running, chosen, choices)
+    node.restoring += 1
     try:
         with node.metrics.waiting():
             await node.restores.acquire()
@@ -73,6 +74,10 @@ async def restore(
     except ChrekError as error:
         node.metrics.restored(error.reason)
         raise
+    finally:
+        node.restoring -= 1
+    if not restored.copied:
+        node.later(filling.fill(node, pod, manifest))
     done = Done(Variant(manifest.variant), restored, loop.time() - began)
     node.metrics.restored(None, restored.phases, manifest.size_bytes)
     event(

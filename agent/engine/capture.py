@@ -86,7 +86,8 @@ class _Work:
 async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored:
     """Checkpoint a running container, which runs on; what was published. Raises ChrekError."""
     target, settings = asked.target, means.settings
-    with recording(target.name) as seconds, contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
+        seconds = stack.enter_context(recording(target.name))
         stack.enter_context(operations.alone(settings, target))
         async with Inside() as inside:
             with phase("inspect"):
@@ -99,7 +100,7 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
                 needed_bytes = await asyncio.to_thread(
                     _needed_bytes, asked, means, inspected, source
                 )
-            place = stack.enter_context(
+            place = await stack.enter_async_context(
                 staging.chosen(store, asked.identifier, means.cache, needed_bytes)
             )
             work = _Work(asked, means, inspected, source, place)
@@ -116,6 +117,7 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
         with phase("publish"):
             manifest = _manifest(work, packed, store.namespace, variant, seconds)
         path = await place.publish(manifest, replace=asked.replace)
+        await place.keep(manifest, means.cache)
         return Stored(path, msgspec.structs.replace(manifest, phases=dict(seconds)))
 
 

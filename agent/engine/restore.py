@@ -6,7 +6,7 @@ Whatever fails, nothing of a half-restored tree stays and the placeholder starts
 import asyncio
 import contextlib
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,8 @@ from agent.criu.rpc import CRIUFailedError
 from agent.engine import entering, gpu_placement, operations, orphans, stdio
 from agent.engine.compare import compare
 from agent.engine.means import Means
-from agent.engine.prepared import Prepared, prepare
+from agent.engine.prepared import Prepared
+from agent.engine.reading import reading
 from agent.engine.threads import to_its_end
 from agent.files.apply import Written, apply, holds_files
 from agent.init import words
@@ -52,13 +53,14 @@ class Choices:
 class Restored:
     """A restored placeholder. ended: the app exited before it could be handed over; the
     container has its exit code. phases: seconds by name; `criu` is CRIU's own. spans: when they
-    ran."""
+    ran. copied: it was read from the node's own copy."""
 
     target: Target
     pid: NamespacePID
     phases: dict[str, float]
     spans: list[Span]
     ended: bool
+    copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,8 @@ async def restore(
     try:
         with recording(target.name) as seconds:
             async with asyncio.timeout(limit_seconds):
-                pid, ended = await _restore(work)
-            return Restored(target, pid, dict(seconds), seconds.spans, ended)
+                restored = await _restore(work)
+            return replace(restored, phases=dict(seconds), spans=seconds.spans)
     except TimeoutError as error:
         failure = RestoreError(
             f"the restore into {target.name} took more than {limit_seconds:.0f} s"
@@ -135,7 +137,7 @@ async def start_cold(target: Target, why: ChrekError) -> None:
         await words.cold(target, f"{why.reason}: {why.message}")
 
 
-async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
+async def _restore(work: _Work) -> Restored:
     target, settings = work.target, work.means.settings
     async with contextlib.AsyncExitStack() as stack:
         with phase("enter"):
@@ -151,10 +153,10 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
             await stack.enter_async_context(words.restoring(target))
         with phase("verify"):
             stack.callback(tree.remove, work.scratch)
-            directory = stack.enter_context(checkpoints.opened(work.path))
-            prepared = await stack.enter_async_context(
-                prepare(manifest, directory, work.scratch, work.means, target)
+            source = await stack.enter_async_context(
+                reading(work.path, manifest, target, work.means, work.scratch)
             )
+            prepared = source.prepared
         with phase("compare"):
             placement = await placing
             await stack.enter_async_context(gpu_placement.roomy(placement, target, work.means))
@@ -178,11 +180,12 @@ async def _restore(work: _Work) -> tuple[NamespacePID, bool]:
         with phase("leave"):
             await inside.ended()
         with phase("adopt"):
+            ended = False
             try:
                 await words.adopt(target, pid)
             except TargetGoneError:
-                return pid, True
-    return pid, False
+                ended = True
+    return Restored(target, pid, {}, [], ended, copied=source.copy is not None)
 
 
 async def _enter(

@@ -5,17 +5,19 @@ can write. A copy comes to the volume once the source runs again. Else on the vo
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.engine.threads import or_given_up, to_its_end
 from agent.store import copying, space
 from agent.store.checkpoints import Checkpoints
 from agent.store.nodecache import NodeCache
-from chrek.errors import StorageError, StorageFullError
+from chrek.errors import ChrekError, StorageError, StorageFullError
 from chrek.ids import CheckpointID
 from chrek.logs import event
 from chrek.manifest import Manifest
@@ -24,10 +26,6 @@ from chrek.phases import phase
 _log = logging.getLogger("chrek.capture")
 _LAST_SECONDS: Final = 5.0
 """So long a copy that was given up is waited for: its volume may hang."""
-
-
-class _GivenUpError(Exception):
-    """Nobody wants the copy any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +56,15 @@ class Staging:
                     self.volume.publish, self.path, manifest.variant, replace=replace
                 )
         stop = threading.Event()
-        thread = asyncio.ensure_future(
-            asyncio.to_thread(self._copied, self.beside, manifest, stop, replace=replace)
-        )
-        try:
-            return await asyncio.shield(thread)
-        except asyncio.CancelledError:
-            stop.set()
-            thread.add_done_callback(_heard)
-            await asyncio.wait([thread], timeout=_LAST_SECONDS)
-            raise
+        work = functools.partial(self._copied, self.beside, manifest, stop, replace=replace)
+        return await or_given_up(work, stop=stop, seconds=_LAST_SECONDS)
 
     def _copied(
         self, beside: Path, manifest: Manifest, stop: threading.Event, *, replace: bool
     ) -> Path:
         def step() -> None:
             if stop.is_set():
-                raise _GivenUpError
+                raise copying.GivenUpError
 
         self._refuse_full()
         with self.volume.staging(beside):
@@ -82,6 +72,16 @@ class Staging:
                 copying.copy(self.path, manifest.files, beside, step)
             with phase("publish"):
                 return self.volume.publish(beside, manifest.variant, replace=replace)
+
+    async def keep(self, manifest: Manifest, cache: NodeCache | None) -> None:
+        """Have what was put together on the node be its copy. A failure is of no consequence."""
+        if cache is None or self.beside is None:
+            return
+        try:
+            with phase("keep"):
+                await asyncio.to_thread(cache.keep, self.path, manifest)
+        except ChrekError as error:
+            event(_log, logging.WARNING, "not kept on the node", checkpoint=manifest.id, why=error)
 
     def _refuse_full(self) -> None:
         """Before a byte is written for nothing."""
@@ -93,35 +93,29 @@ class Staging:
             )
 
 
-@contextlib.contextmanager
-def chosen(
+@contextlib.asynccontextmanager
+async def chosen(
     volume: Checkpoints, identifier: CheckpointID, cache: NodeCache | None, needed_bytes: int
-) -> Iterator[Staging]:
+) -> AsyncIterator[Staging]:
     """Where a capture that takes `needed_bytes` is put together."""
     place = volume.staging_path(identifier)
     on_volume = Staging(volume, place, volume, None)
     if cache is None:
         yield on_volume
         return
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as room:
         try:
-            free_bytes = stack.enter_context(cache.room(needed_bytes))
+            free_bytes = await to_its_end(room.enter_context, cache.room(needed_bytes))
+            why = "no room in the node's directory" if free_bytes < needed_bytes else ""
         except StorageError as error:
-            event(_log, logging.WARNING, "captured on the volume", why=error)
-            yield on_volume
-            return
-        if free_bytes < needed_bytes:
+            free_bytes, why = 0, str(error)
+        if why:
+            free_on_volume = space.free_bytes(volume.claim)
             event(
-                _log, logging.INFO, "captured on the volume",
-                why="no room in the node's directory", needed=needed_bytes, free=free_bytes,
-                free_on_volume=space.free_bytes(volume.claim),
+                _log, logging.INFO, "captured on the volume", why=why, needed=needed_bytes,
+                free=free_bytes, free_on_volume=free_on_volume,
             )  # fmt: skip
             yield on_volume
             return
         home = cache.store(volume.namespace)
         yield Staging(home, home.staging_path(identifier), volume, place)
-
-
-def _heard(thread: "asyncio.Future[Path]") -> None:
-    if not thread.cancelled():
-        thread.exception()

@@ -15,6 +15,7 @@ from agent.act.node import Limits, Node
 from agent.act.pods import Pods
 from agent.act.report.checkpoints import CheckpointWriter
 from agent.act.report.reporter import Reporter
+from agent.act.sweeping import Sweeper
 from agent.criu import bundle
 from agent.cuda import known
 from agent.cuda.podresources.kubelet import device_ids
@@ -98,6 +99,7 @@ class _World:
 
 async def _watch(world: _World, status: Status) -> None:
     asked = world.asked
+    world.metrics.cache = world.means.cache
     async with asyncio.TaskGroup() as group:
         parts = _Parts(world, group)
         watches = parts.memory.watches(world.api, asked.node_name, asked.watch_namespace)
@@ -108,6 +110,7 @@ async def _watch(world: _World, status: Status) -> None:
         await _listed(watches, status)
         group.create_task(parts.containers.run())
         group.create_task(parts.collector.run(group))
+        group.create_task(parts.sweeper.run())
         event(_log, logging.INFO, "at work", runtime=world.cri.runtime_name)
         while True:
             status.work_problem = parts.containers.problem
@@ -156,6 +159,7 @@ class _Parts:
                 init_image=asked.retention.init_image, release_namespace=asked.release_namespace
             ),
         )
+        self.sweeper = Sweeper(node)
         node.want_room = self.collector.want_room
         self._workers = Workers(self._pods.handle, group)
 
@@ -169,6 +173,7 @@ class _Parts:
 
     def _swept(self, key: tuple[str, str]) -> None:
         self.collector.wake(key)
+        self.sweeper.wake()
 
 
 @contextlib.asynccontextmanager

@@ -128,7 +128,7 @@ class Checkpoints:
         with suppress(StorageError, OSError):
             for pattern in (f"*/{STAGING}*", f"*/{TRASH}*"):
                 found = [entry for entry in self._home.glob(pattern) if entry not in in_use]
-                left += [entry for entry in found if _delete(entry)]
+                left += [entry for entry in found if delete(entry)]
         for entry in left:
             with suppress(OSError):
                 entry.parent.rmdir()
@@ -139,7 +139,7 @@ class Checkpoints:
         home = self._home / ids.checkpoint_id(identifier)
         for pattern in (f"{STAGING}*", f"{TRASH}*"):
             for entry in home.glob(pattern):
-                _delete(entry)
+                delete(entry)
 
     def every_variant(self, identifier: CheckpointID) -> list[Path]:
         """Directories of variants, also of damaged ones that have no manifest any more."""
@@ -168,6 +168,13 @@ def load(path: Path, keys: Keyring) -> Manifest:
         raise DamagedError(f"the manifest in {path} is that of {manifest.id}/{manifest.variant}")
     belongs(manifest, path.parent.parent.name)
     return manifest
+
+
+def peek(path: Path) -> Manifest:
+    """The manifest in `path`, which nobody vouches for; raises DamagedError, FormatError,
+    NotFoundError."""
+    with opened(path) as directory:
+        return decode(read_plain(directory, MANIFEST, MAX_BYTES))
 
 
 async def loaded(path: Path, keys: Keyring) -> Manifest:
@@ -356,11 +363,12 @@ def hide(path: Path) -> Path:
 
 
 def _discard(path: Path) -> None:
-    _delete(hide(path))
+    delete(hide(path))
 
 
-def _delete(trash: Path) -> bool:
-    """False while somebody restores from it: then it is left for the next who tidies."""
+def delete(trash: Path) -> bool:
+    """Whether what was hidden is gone. It is not while somebody restores from it: then it is left
+    for the next who tidies."""
     with removable(trash) as is_free:
         if not is_free:
             return False

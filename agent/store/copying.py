@@ -18,6 +18,10 @@ _UNIT_BYTES: Final = 64 << 10
 """Zeroes are looked for in no smaller pieces."""
 
 
+class GivenUpError(Exception):
+    """Nobody wants the copy any more; for a `step` to raise."""
+
+
 def copy(
     source: Path, files: Collection[StoredFile], target: Path, step: Callable[[], object]
 ) -> None:

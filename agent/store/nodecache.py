@@ -1,30 +1,57 @@
 """The node's own directory for checkpoints: captures are put together in it, and copies of what is
-published stay.
+published stay, so that restores read them from there.
 
-It is laid out as a claim is, but nobody but the node's root can write it.
+It is laid out as a claim is, and only the node's root can write it. A copy is believed no more than
+a volume: it is one if its manifest is the volume's, and every byte is checked as ever.
 """
 
+import logging
 import os
 import stat
 import threading
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from agent.store import space
-from agent.store.checkpoints import Checkpoints
+from agent.store import checkpoints, copying, space
+from agent.store.checkpoints import TRASH, Checkpoints
 from agent.store.failures import named
+from agent.store.use import removable
 from chrek import ids
-from chrek.errors import StorageDeniedError
+from chrek.errors import ChrekError, StorageDeniedError
+from chrek.ids import CheckpointID, Variant
+from chrek.logs import event
+from chrek.manifest import Manifest
+from chrek.names import MANIFEST
 
+_log = logging.getLogger("chrek.cache")
 _LEFT_SHARE: Final = 0.15
 """Of the disk, that stays free: with less than that the kubelet begins to evict pods."""
+
+Result = Literal["hit", "miss", "damaged"]
+"""What a restore found: a copy, none, or one that was not what was published."""
+Reason = Literal["room", "removed", "damaged"]
+"""Why a copy went. removed: its checkpoint was, or another took its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """used_ns: when it was restored from last, or made (ns since 1970). size_bytes: on the disk."""
+
+    namespace: str
+    identifier: str
+    variant: str
+    path: Path
+    used_ns: int
+    size_bytes: int
 
 
 class NodeCache:
     """Of one agent. path: the directory, made if need be; may be on a tmpfs. size_bytes: most that
-    copies take. Raises StorageError."""
+    copies take. results, dropped: since this agent began. Raises StorageError."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         with named(str(path)):
@@ -37,7 +64,10 @@ class NodeCache:
             )
         self.path = path
         self.size_bytes = size_bytes
+        self.results: Counter[Result] = Counter()
+        self.dropped: Counter[Reason] = Counter()
         self._promised_bytes = 0
+        self._coming_bytes = 0
         self._lock = threading.Lock()
 
     def store(self, namespace: str) -> Checkpoints:
@@ -45,23 +75,150 @@ class NodeCache:
         return Checkpoints(self.path, namespace)
 
     def tidy(self, in_use: Collection[Path] = ()) -> None:
-        """Delete what killed captures left, but for `in_use`."""
-        with suppress(OSError):
-            for home in self.path.iterdir():
-                if ids.is_label(home.name):
-                    self.store(home.name).tidy(set(in_use))
+        """Delete what killed captures and copies left, but for `in_use`."""
+        for home in self._homes():
+            self.store(home.name).tidy(set(in_use))
+
+    def copies(self) -> list[Copy]:
+        """What is kept, the least lately used first."""
+        found: list[Copy] = []
+        for home in self._homes():
+            with suppress(ChrekError):
+                found += _of(self.store(home.name))
+        return sorted(found, key=lambda copy: copy.used_ns)
+
+    @property
+    def copied_bytes(self) -> int:
+        """What copies take."""
+        return sum(copy.size_bytes for copy in self.copies())
+
+    def find(self, manifest: Manifest) -> Path | None:
+        """Where there is a copy of the very checkpoint that has this manifest."""
+        path = self._place(manifest)
+        try:
+            return path if checkpoints.peek(path) == manifest else None
+        except ChrekError:
+            return None
+
+    def found(self, result: Result, path: Path | None = None) -> None:
+        """A restore found this: a copy, at `path`, which is in use now, or none."""
+        self.results[result] += 1
+        if path is not None:
+            with suppress(OSError):
+                os.utime(path / MANIFEST)
 
     @contextmanager
     def room(self, needed_bytes: int) -> Iterator[int]:
-        """How much of the disk may be taken; where that is enough, `needed_bytes` are kept from
-        others meanwhile. Raises StorageError."""
+        """How much of the disk a capture may take; where that is enough, `needed_bytes` are kept
+        from others meanwhile. Copies make room for it. Raises StorageError."""
         with self._lock:
-            found = space.free_bytes(self.path, _LEFT_SHARE) or 0
-            free_bytes = max(0, found - self._promised_bytes)
-            promised = needed_bytes if needed_bytes <= free_bytes else 0
-            self._promised_bytes += promised
-        try:
+            self._make_room(disk_bytes=needed_bytes)
+            free_bytes = self._free_bytes()
+        with self._coming(disk_bytes=needed_bytes if needed_bytes <= free_bytes else 0):
             yield free_bytes
+
+    def keep(self, staged: Path, manifest: Manifest) -> bool:
+        """Keep what a capture put together in `staged`, which is published now; whether there was
+        room. Raises StorageError."""
+        self.drop(self._place(manifest), "removed")
+        with self._coming(copy_bytes=space.taken_bytes(staged)) as is_room:
+            if is_room:
+                self.store(manifest.namespace).publish(staged, manifest.variant, replace=True)
+        return is_room
+
+    def fill(self, source: Path, manifest: Manifest, step: Callable[[], object]) -> bool:
+        """Copy the checkpoint in `source`; whether there was room. step: as in copying.copy.
+        Raises DamagedError, StorageError."""
+        self.drop(self._place(manifest), "removed")
+        store = self.store(manifest.namespace)
+        place = store.staging_path(CheckpointID(manifest.id))
+        needed = space.taken_bytes(source, (file.name for file in manifest.files))
+        with self._coming(copy_bytes=needed, disk_bytes=needed) as is_room:
+            if not is_room:
+                return False
+            with store.staging(place):
+                copying.copy(source, manifest.files, place, step)
+                # Where the volume compresses, it takes more here.
+                more = max(0, space.taken_bytes(place) - needed)
+                with self._coming(copy_bytes=more) as fits:
+                    if fits:
+                        store.publish(place, manifest.variant, replace=True)
+                    return fits
+
+    def drop(self, path: Path, reason: Reason) -> None:
+        """Have a copy not be there any more; who reads it keeps what he opened."""
+        with suppress(ChrekError, OSError):
+            if path.is_dir():
+                self._erase(checkpoints.hide(path))
+                self.dropped[reason] += 1
+                event(_log, logging.INFO, "copy dropped", path=path, reason=reason)
+
+    def sweep(self) -> None:
+        """Delete what was dropped while it was in use."""
+        for home in self._homes():
+            for trash in home.glob(f"*/{TRASH}*"):
+                self._erase(trash)
+
+    @contextmanager
+    def _coming(self, *, copy_bytes: int = 0, disk_bytes: int = 0) -> Iterator[bool]:
+        """Whether there is room for a copy; it is kept from others meanwhile."""
+        with self._lock:
+            is_room = self._make_room(copy_bytes=copy_bytes, disk_bytes=disk_bytes)
+            copy_bytes, disk_bytes = (copy_bytes, disk_bytes) if is_room else (0, 0)
+            self._coming_bytes += copy_bytes
+            self._promised_bytes += disk_bytes
+        try:
+            yield is_room
         finally:
             with self._lock:
-                self._promised_bytes -= promised
+                self._coming_bytes -= copy_bytes
+                self._promised_bytes -= disk_bytes
+
+    def _make_room(self, *, copy_bytes: int = 0, disk_bytes: int = 0) -> bool:
+        """Evict until copies may take so much more, and so much of the disk is free; whether that
+        is so now. Nothing is evicted where that could not be enough."""
+        copies = self.copies()
+        taken = sum(copy.size_bytes for copy in copies)
+        free, most = self._free_bytes(), self.size_bytes - self._coming_bytes - copy_bytes
+        if most < 0 or disk_bytes > free + taken:
+            return False
+        for copy in copies:
+            if taken <= most and disk_bytes <= free:
+                break
+            with removable(copy.path) as is_free:
+                if not is_free:
+                    continue
+                trash = checkpoints.hide(copy.path)
+            self._erase(trash)
+            self.dropped["room"] += 1
+            event(_log, logging.INFO, "copy dropped", path=copy.path, reason="room")
+            taken, free = taken - copy.size_bytes, self._free_bytes()
+        return taken <= most and disk_bytes <= free
+
+    def _free_bytes(self) -> int:
+        free = space.free_bytes(self.path, _LEFT_SHARE) or 0
+        return max(0, free - self._promised_bytes)
+
+    def _place(self, manifest: Manifest) -> Path:
+        store = self.store(manifest.namespace)
+        return store.place(CheckpointID(manifest.id), Variant(manifest.variant))
+
+    def _homes(self) -> list[Path]:
+        with suppress(OSError):
+            return sorted(home for home in self.path.iterdir() if ids.is_label(home.name))
+        return []
+
+    def _erase(self, trash: Path) -> None:
+        with suppress(ChrekError, OSError):
+            if checkpoints.delete(trash):
+                trash.parent.rmdir()
+
+
+def _of(store: Checkpoints) -> Iterator[Copy]:
+    for identifier in store.ids():
+        for path in store.every_variant(identifier):
+            used_ns = 0  # without a manifest it goes first
+            with suppress(OSError):
+                used_ns = (path / MANIFEST).lstat().st_mtime_ns
+            size_bytes = space.taken_bytes(path)
+            yield Copy(store.namespace, identifier, path.name, path, used_ns, size_bytes)

@@ -1,6 +1,8 @@
 """How much of a disk there is, and how much of it something takes."""
 
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from agent.store.failures import named
@@ -16,11 +18,18 @@ def free_bytes(path: Path, left_share: float = 0.0) -> int | None:
     return max(0, int(found.f_frsize * (found.f_bavail - left_share * found.f_blocks)))
 
 
-def taken_bytes(path: Path) -> int:
-    """By the files below `path`, less their holes."""
+def taken_bytes(path: Path, names: Iterable[str] | None = None) -> int:
+    """By the files of these names in `path`, or all below it, less their holes; 0 for those that
+    are not there."""
     total = 0
-    for directory, _, names in os.walk(path):
-        for name in names:
-            found = os.lstat(f"{directory}/{name}")
+    for name in _below(path) if names is None else names:
+        with suppress(OSError):
+            found = os.lstat(path / name)
             total += min(found.st_size, found.st_blocks * 512)
     return total
+
+
+def _below(path: Path) -> Iterator[str]:
+    for directory, _, names in os.walk(path):
+        for name in names:
+            yield f"{directory}/{name}"

@@ -60,14 +60,14 @@ def keys() -> Keyring:
     return Keyring(of_files({SIGNING: pem.new()}, "a test"))
 
 
-def stage(staged: Path, files: dict[str, bytes], keys: Keyring) -> None:
+def stage(staged: Path, files: dict[str, bytes], keys: Keyring, variant: str = VARIANT) -> None:
     (staged / "criu").mkdir()
     for name, content in files.items():
         (staged / name).write_bytes(content)
     manifest = Manifest(
         format=1,
         id=ID,
-        variant=VARIANT,
+        variant=variant,
         namespace="default",
         created="2026-01-01T00:00:00Z",
         chrek="0.1.0",
@@ -89,7 +89,7 @@ def publish(store: Checkpoints, keys: Keyring) -> Publish:
     ) -> Path:
         place = store.staging_path(ID)
         with store.staging(place):
-            stage(place, files, keys)
+            stage(place, files, keys, variant)
             return store.publish(place, variant, replace=replace)
 
     return publish
