@@ -9,7 +9,8 @@ from agent.act.node import Node, now
 from agent.plan.copies import CopyView, needless
 from agent.store import checkpoints
 from agent.store.nodecache import Copy, NodeCache
-from chrek.errors import ChrekError
+from chrek.errors import ChrekError, StorageError
+from chrek.logs import event
 
 _log = logging.getLogger("chrek.cache")
 
@@ -52,7 +53,10 @@ class Sweeper:
             checkpoint = self._node.memory.checkpoint(copy.namespace, copy.identifier)
             if needless(seen, checkpoint, now()):
                 await asyncio.to_thread(cache.drop, copy.path, "removed")
-        await asyncio.to_thread(cache.sweep)
+        try:
+            await asyncio.to_thread(cache.sweep)
+        except StorageError as error:
+            event(_log, logging.WARNING, "node cache", problem=error)
 
 
 def _view(copy: Copy) -> CopyView:

@@ -100,9 +100,9 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
                 needed_bytes = await asyncio.to_thread(
                     _needed_bytes, asked, means, inspected, source
                 )
-            place = await stack.enter_async_context(
-                staging.chosen(store, asked.identifier, means.cache, needed_bytes)
-            )
+                place = await stack.enter_async_context(
+                    staging.chosen(store, asked.identifier, means.cache, needed_bytes)
+                )
             work = _Work(asked, means, inspected, source, place)
             stack.enter_context(operations.recorded(settings, "capture", target, place.places))
             stack.enter_context(place.made())
@@ -117,7 +117,6 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
         with phase("publish"):
             manifest = _manifest(work, packed, store.namespace, variant, seconds)
         path = await place.publish(manifest, replace=asked.replace)
-        await place.keep(manifest, means.cache)
         return Stored(path, msgspec.structs.replace(manifest, phases=dict(seconds)))
 
 

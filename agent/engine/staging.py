@@ -31,12 +31,14 @@ _LAST_SECONDS: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class Staging:
     """One capture's. home: the tree of checkpoints that `path`, where it is put together, is in.
-    volume: where it is published; beside: where its copy there grows, if `path` is not there."""
+    volume: where it is published. cache, beside: if `path` is in the node's directory; there the
+    copy on the volume grows."""
 
     home: Checkpoints
     path: Path
     volume: Checkpoints
-    beside: Path | None
+    cache: NodeCache | None = None
+    beside: Path | None = None
 
     @property
     def places(self) -> list[Path]:
@@ -70,16 +72,15 @@ class Staging:
         with self.volume.staging(beside):
             with phase("copy"):
                 copying.copy(self.path, manifest.files, beside, step)
+            self._keep(manifest)  # before: what is published must not wait to be told of
             with phase("publish"):
                 return self.volume.publish(beside, manifest.variant, replace=replace)
 
-    async def keep(self, manifest: Manifest, cache: NodeCache | None) -> None:
-        """Have what was put together on the node be its copy. A failure is of no consequence."""
-        if cache is None or self.beside is None:
-            return
+    def _keep(self, manifest: Manifest) -> None:
+        """As the node's copy. A failure is of no consequence."""
+        assert self.cache is not None
         try:
-            with phase("keep"):
-                await asyncio.to_thread(cache.keep, self.path, manifest)
+            self.cache.keep(self.path, manifest)
         except ChrekError as error:
             event(_log, logging.WARNING, "not kept on the node", checkpoint=manifest.id, why=error)
 
@@ -97,9 +98,9 @@ class Staging:
 async def chosen(
     volume: Checkpoints, identifier: CheckpointID, cache: NodeCache | None, needed_bytes: int
 ) -> AsyncIterator[Staging]:
-    """Where a capture that takes `needed_bytes` is put together."""
+    """Where a capture that takes `needed_bytes` is put together; raises StorageError."""
     place = volume.staging_path(identifier)
-    on_volume = Staging(volume, place, volume, None)
+    on_volume = Staging(volume, place, volume)
     if cache is None:
         yield on_volume
         return
@@ -110,12 +111,19 @@ async def chosen(
         except StorageError as error:
             free_bytes, why = 0, str(error)
         if why:
-            free_on_volume = space.free_bytes(volume.claim)
+            free_on_volume = await asyncio.to_thread(space.free_bytes, volume.claim)
             event(
                 _log, logging.INFO, "captured on the volume", why=why, needed=needed_bytes,
                 free=free_bytes, free_on_volume=free_on_volume,
             )  # fmt: skip
             yield on_volume
             return
+        await asyncio.to_thread(_refuse_unwritable, volume, place)
         home = cache.store(volume.namespace)
-        yield Staging(home, home.staging_path(identifier), volume, place)
+        yield Staging(home, home.staging_path(identifier), volume, cache, place)
+
+
+def _refuse_unwritable(volume: Checkpoints, place: Path) -> None:
+    """Before the source stands still for nothing."""
+    with volume.staging(place):
+        pass

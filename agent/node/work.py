@@ -79,7 +79,7 @@ async def _once(asked: Flags, status: Status, metrics: Metrics) -> None:
             criu = bundle.find()
             await asyncio.to_thread(decoded.load, criu)  # or the first restore would wait for it
             reporter = Reporter(api, asked.node_name)
-            cache = await asyncio.to_thread(_cache, asked, operations.staging_in_use(settings))
+            cache = await asyncio.to_thread(_cache, asked)
             async with Means(criu, settings, keyring, device_ids=device_ids, cache=cache) as means:
                 try:
                     await _watch(_World(asked, api, cri, means, metrics, reporter), status)
@@ -192,7 +192,7 @@ async def _alone(settings: Settings, status: Status) -> AsyncIterator[None]:
         await asyncio.sleep(_LOCK_POLL_SECONDS)
 
 
-def _cache(asked: Flags, in_use: set[Path]) -> NodeCache | None:
+def _cache(asked: Flags) -> NodeCache | None:
     """Without the half-done things of agents that are gone. None where there shall or can be
     none."""
     if not asked.cache.size_bytes:
@@ -202,7 +202,7 @@ def _cache(asked: Flags, in_use: set[Path]) -> NodeCache | None:
     except StorageError as error:
         event(_log, logging.WARNING, "no node cache", problem=error)
         return None
-    cache.tidy(in_use)
+    cache.tidy()
     return cache
 
 

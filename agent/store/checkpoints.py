@@ -92,10 +92,12 @@ class Checkpoints:
             with suppress(OSError):
                 place.parent.rmdir()  # only when nothing else is there
 
-    def publish(self, staged: Path, variant: str, *, replace: bool) -> Path:
-        """Make `staged` the variant, durable and whole; raises ExistsError without `replace`."""
+    def publish(self, staged: Path, variant: str, *, replace: bool, durable: bool = True) -> Path:
+        """Make `staged` the variant, whole, and on the disk if it is to be `durable`; raises
+        ExistsError without `replace`."""
         target = staged.parent / variant
-        _sync_tree(staged)
+        if durable:
+            _sync_tree(staged)
         try:
             staged.rename(target)  # fails when it exists: a directory that is not empty
         except OSError as error:
@@ -104,7 +106,8 @@ class Checkpoints:
             if not replace:
                 raise exists(CheckpointID(target.parent.name)) from error
             _swap(staged, target)
-        _sync_directory(target.parent)
+        if durable:
+            _sync_directory(target.parent)
         return target
 
     def remove(self, identifier: CheckpointID) -> int:

@@ -54,7 +54,7 @@ def copy(
 def _copy(
     source: int, file: StoredFile, target: Path, buffer: Buffer, step: Callable[[], object]
 ) -> None:
-    hasher = hashing.Hasher(file.digest)
+    hasher = hashing.Hasher(file.digest, most_threads=1)  # the pods of the node want the others
     with named(str(target)):
         new = _new(target)
     try:

@@ -38,12 +38,13 @@ def block_count(size_bytes: int) -> int:
 
 
 class Hasher:
-    """A digest of bytes that come in pieces, on all cores. like: a digest of the same kind; of
-    blocks, every piece but the last is whole ones."""
+    """A digest of bytes that come in pieces. like: a digest of the same kind; of blocks, every
+    piece but the last is whole ones. most_threads: by default all cores."""
 
-    def __init__(self, like: str = _WHOLE) -> None:
+    def __init__(self, like: str = _WHOLE, most_threads: int = blake3.AUTO) -> None:
         self._in_blocks = like.startswith(_BLOCKS)
-        self._hasher = blake3(max_threads=blake3.AUTO)
+        self._most_threads = most_threads
+        self._hasher = blake3(max_threads=most_threads)
 
     def update(self, piece: memoryview) -> None:
         """The bytes that follow."""
@@ -52,7 +53,7 @@ class Hasher:
             return
         for start in range(0, len(piece), BLOCK_BYTES):
             block = piece[start : start + BLOCK_BYTES]
-            self._hasher.update(blake3(block, max_threads=blake3.AUTO).digest())
+            self._hasher.update(blake3(block, max_threads=self._most_threads).digest())
 
     def digest(self) -> str:
         """Of all that came, in the manifest's notation."""

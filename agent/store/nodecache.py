@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +74,10 @@ class NodeCache:
         """What there is of one namespace."""
         return Checkpoints(self.path, namespace)
 
-    def tidy(self, in_use: Collection[Path] = ()) -> None:
-        """Delete what killed captures and copies left, but for `in_use`."""
+    def tidy(self) -> None:
+        """Delete what killed captures and copies left; for before anything begins."""
         for home in self._homes():
-            self.store(home.name).tidy(set(in_use))
+            self.store(home.name).tidy(set())
 
     def copies(self) -> list[Copy]:
         """What is kept, the least lately used first."""
@@ -113,17 +113,19 @@ class NodeCache:
         from others meanwhile. Copies make room for it. Raises StorageError."""
         with self._lock:
             self._make_room(disk_bytes=needed_bytes)
-            free_bytes = self._free_bytes()
+            free_bytes = max(0, self._free_bytes())
         with self._coming(disk_bytes=needed_bytes if needed_bytes <= free_bytes else 0):
             yield free_bytes
 
     def keep(self, staged: Path, manifest: Manifest) -> bool:
-        """Keep what a capture put together in `staged`, which is published now; whether there was
-        room. Raises StorageError."""
+        """Keep what a capture put together in `staged`; whether there was room. It is not synced to
+        the disk: what a node that lost its power has of it is checked as ever. Raises
+        StorageError."""
         self.drop(self._place(manifest), "removed")
         with self._coming(copy_bytes=space.taken_bytes(staged)) as is_room:
             if is_room:
-                self.store(manifest.namespace).publish(staged, manifest.variant, replace=True)
+                store = self.store(manifest.namespace)
+                store.publish(staged, manifest.variant, replace=True, durable=False)
         return is_room
 
     def fill(self, source: Path, manifest: Manifest, step: Callable[[], object]) -> bool:
@@ -154,7 +156,10 @@ class NodeCache:
                 event(_log, logging.INFO, "copy dropped", path=path, reason=reason)
 
     def sweep(self) -> None:
-        """Delete what was dropped while it was in use."""
+        """Delete what was dropped while it was in use, and what there is no room for: others may
+        have filled the disk. Raises StorageError."""
+        with self._lock:
+            self._make_room()
         for home in self._homes():
             for trash in home.glob(f"*/{TRASH}*"):
                 self._erase(trash)
@@ -196,8 +201,7 @@ class NodeCache:
         return taken <= most and disk_bytes <= free
 
     def _free_bytes(self) -> int:
-        free = space.free_bytes(self.path, _LEFT_SHARE) or 0
-        return max(0, free - self._promised_bytes)
+        return (space.free_bytes(self.path, _LEFT_SHARE) or 0) - self._promised_bytes
 
     def _place(self, manifest: Manifest) -> Path:
         store = self.store(manifest.namespace)

@@ -9,13 +9,13 @@ from agent.store.failures import named
 
 
 def free_bytes(path: Path, left_share: float = 0.0) -> int | None:
-    """What may still be written where `path` is, if `left_share` of the disk is to stay free; None
-    where the file system does not say. Raises StorageError."""
+    """What may still be written where `path` is, if `left_share` of the disk is to stay free: below
+    0 where it is not. None where the file system does not say. Raises StorageError."""
     with named(str(path)):
         found = os.statvfs(path)
     if not found.f_blocks:
         return None
-    return max(0, int(found.f_frsize * (found.f_bavail - left_share * found.f_blocks)))
+    return int(found.f_frsize * (found.f_bavail - left_share * found.f_blocks))
 
 
 def taken_bytes(path: Path, names: Iterable[str] | None = None) -> int:

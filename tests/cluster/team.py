@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from .client import Cluster, Done
 from .conftest import make_namespace, remove_namespace
 from .installation import Installation, installed
+from .node import Node
 
 T = TypeVar("T")
 CONDITION = "chrek.io/Restored"
@@ -174,6 +175,11 @@ class Team:
         """Where the only variant of a pod's Checkpoint lies."""
         (variant,) = self.variants(pod)
         return self.stored(pod) / str(variant["name"])
+
+    def copies(self, node: Node) -> Path:
+        """Where the node's own directory has what the agent keeps for this namespace."""
+        own = f"{self.chrek.release}.{self.chrek.namespace}"
+        return node.root / "var/lib/chrek/cache" / own / self.namespace
 
     def wait_for_checkpoint(self, pod: str, variants: int = 1, seconds: float = 60) -> Any:
         """Wait until a pod's Checkpoint has so many variants to restore from, and says so."""

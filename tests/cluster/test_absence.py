@@ -62,7 +62,7 @@ def test_a_source_outlives_its_agent_and_is_captured_by_the_next(
     stored = team.stored(name)
 
     def being_written() -> bool:
-        return any(stored.glob(".*/criu/*"))
+        return any(team.copies(node).glob(f"{stored.name}/.*/criu/*"))
 
     team.cluster.wait("a capture", being_written, pause_seconds=0.005)
     end_agent(team, node, how, pid)

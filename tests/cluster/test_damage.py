@@ -3,6 +3,7 @@ it was not restored, and a new checkpoint takes the place of a bad one."""
 
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +25,11 @@ def team(cluster: Cluster) -> Iterator[Team]:
     with at_work(cluster, "damage") as made:
         made.create(deployment("web", 1, pod("x", model())))
         yield made
+
+
+def forget_copies(team: Team) -> None:
+    """So that the volume is what is read."""
+    shutil.rmtree(team.copies(on_node.node_of(team.cluster)))
 
 
 def damage(stored: Path) -> None:
@@ -64,6 +70,7 @@ def test_a_bad_checkpoint_is_not_restored_and_is_made_anew(
     (source,) = team.wait_for_pods(1)
     team.wait_for_checkpoint(source)
     token = team.ask(source)["token"]
+    forget_copies(team)
     harm(team.data(source))
     cold = team.replaced()
     team.wait_for_reason(cold, False, reason)
@@ -82,6 +89,7 @@ def test_a_pod_that_would_rather_fail_than_start_cold_fails(team: Team) -> None:
     team.create(deployment("strict", 1, strict))
     (source,) = team.wait_for_pods(1, "strict")
     team.wait_for_checkpoint(source)
+    forget_copies(team)
     damage(team.data(source))
     failed = team.replaced("strict")
     status = team.wait_for_restart(failed)

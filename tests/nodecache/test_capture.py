@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from agent.criu import rpc
 from agent.engine import operations
 from agent.pages import pack
 from agent.store import checkpoints, copying
 from agent.store.nodecache import NodeCache
-from chrek.errors import StorageError, StorageFullError
+from chrek.errors import StorageDeniedError, StorageError, StorageFullError
 from chrek.ids import checkpoint_id
 from tests.chaos import disks
 from tests.nodecache.ground import Ground
@@ -75,8 +76,24 @@ def test_a_volume_without_room_is_refused_before_a_byte_is_written(ground: Groun
         ground.volume = place
         with pytest.raises(StorageFullError, match="MiB free"):
             ground.capture(source)
-        assert not list(place.iterdir())
+        assert not list(place.glob("*/*"))
     assert source.ask() == told
+    assert not ground.half_done()
+
+
+def test_a_volume_that_cannot_be_written_is_found_out_before_anything_stands_still(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ground.start("source")
+    disks.make_read_only(ground.volume)
+
+    async def frozen(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(rpc, "dump", frozen)
+    with pytest.raises(StorageDeniedError):
+        ground.capture(source)
+    assert disks.mend(ground.volume)
     assert not ground.half_done()
 
 

@@ -164,6 +164,26 @@ def test_the_bound_holds_whatever_comes(cache: NodeCache, several: dict[str, Pat
     assert len(kept(small)) == 2
 
 
+def test_a_bound_that_was_lowered_and_a_disk_that_others_fill_cost_copies(
+    cache: NodeCache, several: dict[str, Path]
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: a tmpfs is mounted")
+    with disks.small(cache.path, 2 << 20):
+        for name in VARIANTS[:4]:
+            assert fill(cache, several[name])
+        cache.sweep()
+        assert len(kept(cache)) == 4
+        of_size(cache, several, 3).sweep()
+        assert kept(cache) == VARIANTS[1:4]
+        (cache.path / "others").write_bytes(bytes(1228 << 10))
+        cache.sweep()
+        assert kept(cache) == VARIANTS[2:4]
+        (cache.path / "more").write_bytes(bytes(300 << 10))
+        cache.sweep()
+        assert len(kept(cache)) == 0
+
+
 def test_what_is_larger_than_the_bound_is_not_kept_and_nothing_goes_for_it(
     cache: NodeCache, several: dict[str, Path], publish: Publish, keys: Keyring
 ) -> None:
@@ -236,16 +256,6 @@ def test_one_that_is_killed_leaves_nothing_that_looks_whole(
     pieces = sum(1 for content in FILES.values() if content)
     assert (code, bool(kept(next_one))) == ((-signal.SIGKILL, False), (0, True))[steps >= pieces]
     assert fill(next_one, published)
-
-
-def test_captures_under_way_are_not_tidied(cache: NodeCache) -> None:
-    home = cache.store("default")
-    live, dead = home.staging_path(ID), home.staging_path(ID)
-    for place in (live, dead):
-        place.mkdir(parents=True)
-    cache.tidy({live})
-    assert live.exists()
-    assert not dead.exists()
 
 
 def test_copies_make_room_for_a_capture_where_that_is_enough(
