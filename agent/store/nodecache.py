@@ -114,7 +114,7 @@ class NodeCache:
         with self._lock:
             self._make_room(disk_bytes=needed_bytes)
             free_bytes = max(0, self._free_bytes())
-        with self._coming(disk_bytes=needed_bytes if needed_bytes <= free_bytes else 0):
+        with self._coming(disk_bytes=needed_bytes if needed_bytes <= free_bytes else None):
             yield free_bytes
 
     def keep(self, staged: Path, manifest: Manifest) -> bool:
@@ -159,36 +159,37 @@ class NodeCache:
         """Delete what was dropped while it was in use, and what there is no room for: others may
         have filled the disk. Raises StorageError."""
         with self._lock:
-            self._make_room()
+            self._make_room(disk_bytes=-self._promised_bytes)  # some of that is taken already
         for home in self._homes():
             for trash in home.glob(f"*/{TRASH}*"):
                 self._erase(trash)
 
     @contextmanager
-    def _coming(self, *, copy_bytes: int = 0, disk_bytes: int = 0) -> Iterator[bool]:
-        """Whether there is room for a copy; it is kept from others meanwhile."""
+    def _coming(self, *, copy_bytes: int = 0, disk_bytes: int | None = None) -> Iterator[bool]:
+        """Whether there is room; it is kept from others meanwhile."""
         with self._lock:
             is_room = self._make_room(copy_bytes=copy_bytes, disk_bytes=disk_bytes)
-            copy_bytes, disk_bytes = (copy_bytes, disk_bytes) if is_room else (0, 0)
-            self._coming_bytes += copy_bytes
-            self._promised_bytes += disk_bytes
+            of_copies, of_disk = (copy_bytes, disk_bytes or 0) if is_room else (0, 0)
+            self._coming_bytes += of_copies
+            self._promised_bytes += of_disk
         try:
             yield is_room
         finally:
             with self._lock:
-                self._coming_bytes -= copy_bytes
-                self._promised_bytes -= disk_bytes
+                self._coming_bytes -= of_copies
+                self._promised_bytes -= of_disk
 
-    def _make_room(self, *, copy_bytes: int = 0, disk_bytes: int = 0) -> bool:
+    def _make_room(self, *, copy_bytes: int = 0, disk_bytes: int | None = None) -> bool:
         """Evict until copies may take so much more, and so much of the disk is free; whether that
         is so now. Nothing is evicted where that could not be enough."""
         copies = self.copies()
         taken = sum(copy.size_bytes for copy in copies)
-        free, most = self._free_bytes(), self.size_bytes - self._coming_bytes - copy_bytes
-        if most < 0 or disk_bytes > free + taken:
+        most = self.size_bytes - self._coming_bytes - copy_bytes
+        short = 0 if disk_bytes is None else disk_bytes - self._free_bytes()
+        if most < 0 or short > taken:
             return False
         for copy in copies:
-            if taken <= most and disk_bytes <= free:
+            if taken <= most and short <= 0:
                 break
             with removable(copy.path) as is_free:
                 if not is_free:
@@ -197,8 +198,8 @@ class NodeCache:
             self._erase(trash)
             self.dropped["room"] += 1
             event(_log, logging.INFO, "copy dropped", path=copy.path, reason="room")
-            taken, free = taken - copy.size_bytes, self._free_bytes()
-        return taken <= most and disk_bytes <= free
+            taken, short = taken - copy.size_bytes, short - copy.size_bytes
+        return taken <= most and short <= 0
 
     def _free_bytes(self) -> int:
         return (space.free_bytes(self.path, _LEFT_SHARE) or 0) - self._promised_bytes
