@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.act import filling, volume
+from agent.act import caching, volume
 from agent.act.life import Running
 from agent.act.node import Node, now
 from agent.claims.attach import attached
@@ -77,7 +77,7 @@ async def restore(
     finally:
         node.restoring -= 1
     if not restored.copied:
-        node.later(filling.fill(node, pod, manifest))
+        node.later(caching.fill(node, pod, manifest))
     done = Done(Variant(manifest.variant), restored, loop.time() - began)
     node.metrics.restored(None, restored.phases, manifest.size_bytes)
     event(

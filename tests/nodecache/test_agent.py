@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.act import filling, readahead, volume
+from agent.act import caching, readahead, volume
 from agent.act.sweeping import Sweeper
 from agent.metrics import Metrics
 from agent.plan.checkpoint import CheckpointView
@@ -78,14 +78,14 @@ def world(tmp_path: Path, store: Checkpoints, monkeypatch: pytest.MonkeyPatch) -
         return str(made.claim)
 
     monkeypatch.setattr(volume, "host_path", host_path)
-    monkeypatch.setattr(filling, "attached", made.attach)
+    monkeypatch.setattr(caching, "attached", made.attach)
     monkeypatch.setattr(readahead, "attached", made.attach)
     return made
 
 
 async def filled(world: World, path: Path) -> bool:
     manifest = checkpoints.peek(path)
-    await filling.fill(world.node, world.pod, manifest)
+    await caching.fill(world.node, world.pod, manifest)
     assert not world.attached
     assert not list(world.cache.path.glob("*/*/.*"))
     return world.cache.find(manifest) is not None
@@ -164,7 +164,7 @@ async def test_what_cannot_be_copied_is_of_no_consequence(
     (published / "files.tar.zst").write_bytes(b"damaged")
     assert not await filled(world, published)
     (published / "manifest.json").unlink()
-    await filling.fill(world.node, world.pod, manifest)
+    await caching.fill(world.node, world.pod, manifest)
     assert not world.cache.copies()
     world.node.means.cache = NodeCache(world.cache.path, 1000)
     assert not await filled(world, publish(replace=True))
