@@ -182,21 +182,21 @@ def test_a_capture_that_is_cancelled_while_it_copies_leaves_nothing(
     assert source.ask() == told
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_an_agent_that_is_killed_leaves_what_the_next_one_cleans(ground: Ground, seed: int) -> None:
-    source = ground.start("source", mebibytes=120)
+@pytest.mark.parametrize("moment", ["begun", "files-frozen", "dump", "pages", "pack", "copy"])
+def test_an_agent_that_is_killed_leaves_what_the_next_one_cleans(
+    ground: Ground, moment: str
+) -> None:
+    """moment: the phase that ended last."""
+    source = ground.start("source", mebibytes=60)
     told = source.ask()
     arguments = [str(ground.lives.root), str(ground.volume), str(ground.place), "source"]
     command = [sys.executable, str(CAPTURING), *arguments]
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    ) as process:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "capturing\n"
-        time.sleep(random.Random(seed).uniform(0.1, 1.2))
+        while (said := process.stdout.readline().strip()) != moment:
+            assert said, "it ended before"
+        time.sleep(random.Random(moment).uniform(0.0, 0.05))
         process.kill()
 
     async def next_start() -> None:
