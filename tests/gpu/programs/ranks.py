@@ -9,9 +9,9 @@ import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 # Multicast over NVLink is not what is tried, and wants a machine of its own. The store of
-# torch.distributed uses io_uring through libuv, which CRIU cannot dump.
+# torch.distributed has libuv's io_uring otherwise, which CRIU cannot dump.
 for name, value in (
-    ("UV_USE_IO_URING", "0"),
+    ("USE_LIBUV", "0"),
     ("NCCL_NVLS_ENABLE", "0"),
     ("TORCH_SYMM_MEM_DISABLE_MULTICAST", "1"),
     ("NVSHMEM_DISABLE_NVLS", "1"),
