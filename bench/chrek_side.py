@@ -37,29 +37,26 @@ class Chrek:
         self._options = options
         self._root = work / "chrek"
         self.checkpoints = self._root / "checkpoints"
-        self._running: list[str] = []
         self._stored = False
 
     def start(self, workload: Workload) -> None:
         """`chrek run --net host`, as the other sides have no network of their own either."""
-        self._running.append(_SOURCE)
         options = ("--name", _SOURCE, "--net", "host", "--cwd", "/", *self._options)
         self._chrek("run", *options, "--", *workload.argv)
 
     def checkpoint(self) -> Checkpointed:
         """`chrek checkpoint`: hashes and syncs the checkpoint, too."""
-        self._stored = True
         seconds, printed = self._timed("checkpoint", _SOURCE, "--as", _CHECKPOINT, "--json")
+        self._stored = True
         made: dict[str, Any] = json.loads(printed)
         return Checkpointed(seconds, made["frozen_seconds"], made["phases"])
 
     def end_source(self) -> None:
         """`chrek stop`."""
-        self._stop(_SOURCE)
+        self._chrek("stop", _SOURCE)
 
     def restore(self) -> Restored:
         """`chrek restore`: makes a container and restores into it."""
-        self._running.append(_REPLICA)
         options = ("--name", _REPLICA, "--on-failure", "fail", "--json")
         seconds, printed = self._timed("restore", _CHECKPOINT, *options)
         result: dict[str, Any] = json.loads(printed)[0]
@@ -69,13 +66,12 @@ class Chrek:
 
     def end_restored(self) -> None:
         """`chrek stop`."""
-        self._stop(_REPLICA)
+        self._chrek("stop", _REPLICA)
 
     def discard(self) -> None:
-        """Stop both containers, delete the checkpoint."""
+        """Stop both containers, as far as they are there; delete the checkpoint."""
         try:
-            for name in list(self._running):
-                self._stop(name)
+            self.close()
         finally:
             if self._stored:
                 self._stored = False
@@ -96,11 +92,6 @@ class Chrek:
         """Stop whatever its root knows, also after a command that was killed."""
         for container in json.loads(self._chrek("ps", "--json")):
             self._chrek("stop", container["name"])
-
-    def _stop(self, name: str) -> None:
-        if name in self._running:
-            self._running.remove(name)
-            self._chrek("stop", name)
 
     def _argv(self, words: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-m", "chrek.cli.main", "--root", str(self._root), *words]
