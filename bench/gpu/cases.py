@@ -94,7 +94,7 @@ class _Sizes:
 
 def _checkpoint(side: Side, service: Workload, answer: str) -> tuple[_Sizes, Row]:
     quiet.wait()
-    warm.warm(2 * service.size_bytes)  # the source's copy of the GPU, and the images
+    warm.warm(service.size_bytes)
     made: Checkpointed = side.checkpoint()
     if service.digest() != answer:
         raise SideFailedError(f"{side.name}: the source is not what it was")
