@@ -9,6 +9,7 @@ from chrek.errors import UsageError
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,999}")
+_PATTERN = re.compile(r"[a-z0-9.*?-]{1,253}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?")
 _LAST_PORT = 65535
@@ -37,6 +38,13 @@ def image(text: str) -> str:
     """What a pod's `image` may say; registries know what of it is there."""
     if not _IMAGE.fullmatch(text):
         raise _refused(text, "an image")
+    return text
+
+
+def pattern(text: str) -> str:
+    """Of the names of objects, as fnmatch reads it."""
+    if not _PATTERN.fullmatch(text):
+        raise _refused(text, "a pattern of names")
     return text
 
 

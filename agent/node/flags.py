@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 
 import chrek
 from agent.node import flag_checks as check
+from chrek.pods.refusals import SANDBOXED
 
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -58,7 +59,8 @@ class Flags:
     for every labelled namespace. release_namespace: where `signing_secret`, with the keys of
     checkpoints, is. cri_socket: of the node's runtime, a path on the host; None to look for it.
     seccomp_dir: the kubelet's seccomp directory of the node, as mounted here. status_port: of
-    /healthz, /readyz and /metrics; 0 lets the kernel choose.
+    /healthz, /readyz and /metrics; 0 lets the kernel choose. sandboxed: fnmatch patterns of runtime
+    classes that CRIU cannot look into, the webhook's own.
     """
 
     node_name: str
@@ -69,6 +71,7 @@ class Flags:
     seccomp_dir: Path
     status_port: int
     log_level: int
+    sandboxed: tuple[str, ...]
     work: Work
     retention: Retention
     cache: Cache
@@ -91,6 +94,7 @@ def parse(arguments: list[str] | None = None) -> Flags:
         seccomp_dir=asked.seccomp_dir,
         status_port=asked.status_port,
         log_level=_LEVELS[asked.log_level],
+        sandboxed=tuple(asked.sandboxed_runtime_class or SANDBOXED),
         work=Work(
             restores=asked.restores or max(_FEWEST_RESTORES, len(os.sched_getaffinity(0))),
             captures=asked.captures,
@@ -136,6 +140,9 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
         " (/var/cache/chrek)")  # fmt: skip
     add("--status-port", default=8081, type=check.port, metavar="PORT",
         help="/healthz, /readyz, /metrics (8081)")  # fmt: skip
+    add("--sandboxed-runtime-class", action="append", type=check.pattern, metavar="PATTERN",
+        help="runtime class it cannot look into, as the webhook's; given for each"
+        f" (default: {', '.join(SANDBOXED)})")  # fmt: skip
     add("--log-level", default="info", choices=_LEVELS, help="default: info")
 
 

@@ -131,7 +131,7 @@ class _Parts:
 
     def __init__(self, world: _World, group: asyncio.TaskGroup) -> None:
         asked = world.asked
-        self.memory = Memory(self._woken, self._swept)
+        self.memory = Memory(self._woken, self._swept, asked.sandboxed)
         self.containers = Containers(world.cri, self._expecting, self._woken)
         node = Node(
             name=asked.node_name,

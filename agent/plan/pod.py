@@ -5,7 +5,7 @@ A pod is chrek's only if admission took it on and its command is still wrapped
 unchanged because what its image runs was not known is one to learn from.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, cast, get_args
@@ -82,8 +82,13 @@ class PodView:
         return self.phase in ("Succeeded", "Failed")
 
 
-def parse(pod: JSON, namespace_annotations: Mapping[str, str]) -> PodView:
-    """The view of `pod`, whatever its form. namespace_annotations: defaults of its namespace."""
+def parse(
+    pod: JSON,
+    namespace_annotations: Mapping[str, str],
+    sandboxed: Sequence[str] = refusals.SANDBOXED,
+) -> PodView:
+    """The view of `pod`, whatever its form. namespace_annotations: defaults of its namespace.
+    sandboxed: as in chrek.pods.refusals; the webhook of this installation has the same."""
     annotations = strings(pod, "metadata", "annotations")
     if names.COMPONENT_LABEL in strings(pod, "metadata", "labels"):
         annotations = {}  # no admission looked at it: what it says of itself counts for nothing
@@ -94,7 +99,7 @@ def parse(pod: JSON, namespace_annotations: Mapping[str, str]) -> PodView:
     if kept is not None:
         ours = _taken_on(pod, annotations, listed, kept)
     elif wish is not None:
-        ours = _untouched(pod, annotations, listed, wish)
+        ours = _untouched(pod, annotations, listed, wish, sandboxed)
     ready_at, is_ready = _readiness(pod)
     misspelt = unknown(annotations) if wish is None and kept is None else []
     own = {
@@ -166,7 +171,11 @@ def _mounted_claim(pod: JSON) -> str:
 
 
 def _untouched(
-    pod: JSON, annotations: Mapping[str, str], listed: list[JSON], wish: Wish
+    pod: JSON,
+    annotations: Mapping[str, str],
+    listed: list[JSON],
+    wish: Wish,
+    sandboxed: Sequence[str],
 ) -> dict[str, Any]:
     """Of an annotated pod that is not chrek's: whether its image's command is to be learned."""
     try:
@@ -174,7 +183,7 @@ def _untouched(
         spec = listed[chosen([each["name"] for each in listed], wish, default)]
         command = spec.get("command")
         argv = [*command, *(spec.get("args") or [])] if command else None
-        if reasons := refusals.every(pod, spec, wish, refusals.SANDBOXED, argv):
+        if reasons := refusals.every(pod, spec, wish, sandboxed, argv):
             return {"problem": "; ".join(reasons)}
         image = text(spec, "image")
         # A checkpoint image would run in its place, and nothing is to be learned of that here.

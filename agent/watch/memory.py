@@ -1,7 +1,7 @@
 """Pods of this node, Checkpoints and namespaces as watches tell them, answered from memory."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from agent.plan import checkpoint, pod
@@ -9,7 +9,7 @@ from agent.plan.checkpoint import CheckpointView
 from agent.plan.pod import PodView
 from chrek.kube.api import API, JSON
 from chrek.kube.listwatch import ListWatch
-from chrek.pods import names
+from chrek.pods import names, refusals
 
 Key = tuple[str, str]
 """Namespace and name."""
@@ -47,12 +47,18 @@ class Memory:
     """The cluster as one node's agent needs it.
 
     woken: called with the UID of each pod that must be looked at. swept: called with the key of
-    each Checkpoint that changed, or whose namespace did.
+    each Checkpoint that changed, or whose namespace did. sandboxed: as in chrek.pods.refusals.
     """
 
-    def __init__(self, woken: Callable[[str], None], swept: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        woken: Callable[[str], None],
+        swept: Callable[[Key], None],
+        sandboxed: Sequence[str] = refusals.SANDBOXED,
+    ) -> None:
         self._woken = woken
         self._swept = swept
+        self._sandboxed = sandboxed
         self._by_checkpoint: dict[Key, set[str]] = defaultdict(set)
         self._views: dict[str, PodView] = {}
         self._seen: dict[Key, CheckpointView] = {}
@@ -77,7 +83,7 @@ class Memory:
         if found is None:
             return None
         if uid not in self._views:
-            self._views[uid] = pod.parse(found, self._annotations(found))
+            self._views[uid] = pod.parse(found, self._annotations(found), self._sandboxed)
         return self._views[uid]
 
     def pods(self) -> list[PodView]:

@@ -27,6 +27,7 @@ def test_without_more_than_it_needs_the_defaults_hold() -> None:
     assert asked.seccomp_dir == Path("/host/seccomp")
     assert asked.status_port == 8081
     assert asked.log_level == logging.INFO
+    assert asked.sandboxed == ("gvisor", "runsc", "kata", "kata-*")
     assert asked.work.captures == 1
     assert asked.work.idle_wait_seconds == 60
     assert asked.work.files_limit_bytes == 2 << 30
@@ -43,11 +44,13 @@ def test_everything_can_be_said() -> None:
         "--log-level=debug", "--restores=7", "--captures=3", "--idle-wait=0.5",
         "--files-limit=512Mi", "--keep=5", "--claim-bytes=1.5Ti",
         "--node-cache=/fast", "--node-cache-bytes=64Gi",
+        "--sandboxed-runtime-class=enclave-*", "--sandboxed-runtime-class=vm",
     )  # fmt: skip
     assert asked.watch_namespace == "team-a"
     assert asked.cri_socket == Path("/run/k0s/containerd.sock")
     assert asked.status_port == 0
     assert asked.log_level == logging.DEBUG
+    assert asked.sandboxed == ("enclave-*", "vm")
     assert (asked.work.restores, asked.work.captures) == (7, 3)
     assert asked.work.idle_wait_seconds == 0.5
     assert asked.work.files_limit_bytes == 512 << 20
@@ -90,6 +93,8 @@ def test_what_it_needs_is_asked_for_by_name(
         "--cri-socket=",
         "--cri-socket=unix:///run/containerd.sock",
         "--seccomp-dir=seccomp",
+        "--sandboxed-runtime-class=",
+        "--sandboxed-runtime-class=[a",
         "--status-port=65536",
         "--status-port=-1",
         "--status-port=8o81",

@@ -106,6 +106,7 @@ def test_every_switch_reaches_the_agent() -> None:
     asked = agent_flags.parse(arguments("agent", VALUE_SETS["an odd node"]))
     assert asked.cri_socket == Path("/var/snap/microk8s/common/run/containerd.sock")
     assert asked.signing_secret == "company.keys"
+    assert asked.sandboxed == ("enclave-*", "*-vm")
     assert asked.work == agent_flags.Work(
         restores=4, captures=2, idle_wait_seconds=5, files_limit_bytes=512 << 20
     )
@@ -126,6 +127,13 @@ def test_every_flag_of_the_agent_is_in_the_table_of_settings_with_its_value() ->
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     for value in filter(None, table.values()):
         functools.reduce(lambda below, key: below[key], value.split("."), values)
+
+
+def test_both_leave_the_same_runtime_classes_alone() -> None:
+    values: Values = {"webhook": {"sandboxedRuntimeClasses": ["*-vm", "enclave.?"]}}
+    of_webhook = webhook_settings.parse(arguments("webhook", SIZE, values)).options.sandboxed
+    of_agent = agent_flags.parse(arguments("agent", SIZE, values)).sandboxed
+    assert of_webhook == of_agent == ("*-vm", "enclave.?")
 
 
 def test_both_inject_the_same_init_image() -> None:

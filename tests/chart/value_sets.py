@@ -70,6 +70,7 @@ VALUE_SETS: dict[str, Values] = {
                 "extraVolumes": [{"name": "bundle", "hostPath": {"path": "/opt/bundle"}}],
                 "extraVolumeMounts": [{"name": "bundle", "mountPath": "/bundle"}],
             },
+            "webhook": {"sandboxedRuntimeClasses": ["enclave-*", "*-vm"]},
             "storage": {"keep": 5, "maxBytes": "1.5Ti"},
             "signing": {"secretName": "company.keys"},
         },

@@ -1,22 +1,25 @@
 """What watches tell is remembered, and whoever it concerns is woken."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from agent.plan import checkpoint as checkpoints
 from agent.watch.memory import Memory
+from chrek.pods.refusals import SANDBOXED
 
 from ..plan import making
+from ..pods.making import pod as written
 
 
 class Told:
     """A memory, and whom it has woken."""
 
-    def __init__(self) -> None:
+    def __init__(self, sandboxed: Sequence[str] = SANDBOXED) -> None:
         self.woken: list[str] = []
         self.swept: list[tuple[str, str]] = []
-        self.memory = Memory(self.woken.append, self.swept.append)
+        self.memory = Memory(self.woken.append, self.swept.append, sandboxed)
         watches = self.memory.watches(None, "node-1", "")  # type: ignore[arg-type]
         self.namespaces, self.checkpoints, self.pods = (watch._observer for watch in watches)
 
@@ -73,6 +76,19 @@ def test_a_change_of_a_checkpoint_wakes_the_pods_that_have_its_id_and_no_others(
     found = told.memory.checkpoint(one["metadata"]["namespace"], told.swept[0][1])
     assert found is not None
     assert found.phase == "Ready"
+
+
+def test_a_pod_that_was_left_alone_says_of_a_sandbox_what_this_installation_calls_one() -> None:
+    left_alone = making.live(written())
+    left_alone["spec"]["runtimeClassName"] = "enclave-1"
+    uid = left_alone["metadata"]["uid"]
+    for sandboxed, problem in ((["enclave-*"], "'enclave-1' is a sandbox"), (["gvisor"], "")):
+        told = Told(sandboxed)
+        told.pods.changed(left_alone)
+        found = told.memory.pod(uid)
+        assert found is not None
+        assert problem in found.problem
+        assert bool(found.problem) == bool(problem)
 
 
 def test_defaults_of_the_namespace_reach_its_pods_when_they_change(told: Told) -> None:
