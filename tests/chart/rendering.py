@@ -23,7 +23,7 @@ SIZE: Values = {"storage": {"pvc": {"size": "100Gi"}}}
 NEWEST = "1.37.0"
 
 
-class _Strict(yaml.SafeLoader):
+class _Strict(yaml.CSafeLoader):
     """Refuses a key that is there twice: the last would win and nobody would see it."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
