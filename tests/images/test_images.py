@@ -89,8 +89,9 @@ def test_the_agent_prepares_the_node_and_ends_when_told(image: Unpack, tmp_path:
     assert agent.config["Entrypoint"] == ["python3", "-m", "agent"]
     flags = ["--node-name", "node-1", "--seccomp-dir", "/srv", "--status-port", "0"]
     flags += ["--release-namespace", "chrek", "--signing-secret", "keys", "--init-image", "init"]
+    once_prepared = f'"$@" & until [ -e /srv/{profile.NAME} ]; do sleep 0.1; done; kill $!; wait $!'
     done = agent.run(
-        "timeout", "--preserve-status", "3", *agent.config["Entrypoint"], *flags,
+        "sh", "-c", once_prepared, "sh", *agent.config["Entrypoint"], *flags,
         uid=0, privileged=True, mounts={tmp_path: "/srv"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
