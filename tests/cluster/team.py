@@ -65,7 +65,7 @@ class Team:
     def ask(self, pod: str, path: str = "/") -> Any:
         """What the server in a pod answers."""
         where = f"/api/v1/namespaces/{self.namespace}/pods/{pod}:8000/proxy{path}"
-        return json.loads(self.kubectl("get", "--raw", where).out)
+        return json.loads(self.cluster.raw(where))
 
     def inside(self, pod: str, *command: str) -> str:
         return self.kubectl("exec", pod, "-c", "main", "--", *command).out
@@ -152,14 +152,13 @@ class Team:
 
     def is_ready(self, pod: str) -> bool:
         """Whether a pod is there and Ready."""
-        done = self.kubectl("get", "pod", pod, "-o", "json", code=None)
-        return done.code == 0 and _has(done.json, "Ready")
+        found = self.cluster.find(self.namespace, "pod", pod)
+        return bool(found) and _has(found, "Ready")
 
     def checkpoint(self, pod: str) -> Any:
         """The Checkpoint that a pod is the source or a placeholder of; {} if there is none."""
         name = self.get("pod", pod)["metadata"]["annotations"][CHECKPOINT_ID]
-        done = self.kubectl("get", "checkpoint", name, "-o", "json", code=None)
-        return done.json if done.code == 0 else {}
+        return self.cluster.find(self.namespace, "checkpoint", name) or {}
 
     def variants(self, pod: str) -> list[Any]:
         """Those of a pod's Checkpoint that can be restored."""
@@ -207,8 +206,9 @@ class Team:
     def _events(self, pod: str) -> list[Any]:
         uid = self.get("pod", pod)["metadata"]["uid"]
         chosen = f"involvedObject.uid={uid}"
-        found = self.get("events", "--field-selector", chosen, "--sort-by=.lastTimestamp")["items"]
-        return [each for each in found if each["source"].get("component") == "chrek-agent"]
+        found = self.get("events", "--field-selector", chosen)["items"]
+        ours = [each for each in found if each["source"].get("component") == "chrek-agent"]
+        return sorted(ours, key=lambda each: str(each["lastTimestamp"]))
 
 
 def _has(pod: Any, condition: str) -> bool:

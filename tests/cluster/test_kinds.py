@@ -1,5 +1,6 @@
 """Pods of every kind: what is captured of the first is restored into the second."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -117,7 +118,7 @@ def test_a_pod_with_a_sidecar_and_an_init_container_of_its_own(team: Team) -> No
     ended = {each["name"]: each["state"] for each in status["initContainerStatuses"]}
     assert ended["prepare"]["terminated"]["exitCode"] == 0
     path = f"/api/v1/namespaces/{team.namespace}/pods/{second}:9000/proxy/"
-    beside = team.kubectl("get", "--raw", path).json
+    beside = json.loads(team.cluster.raw(path))
     assert beside["host"] == second
     assert first != second
 
