@@ -81,6 +81,9 @@ setup: able tools bundle init ## everything that running chrek needs
 demo: setup ## the main job, on this machine
 	@$(BIN)/python -m chrek.demo
 
+# WORKERS=4: so many processes; tests/side_by_side.py says what stays together, and the order.
+SIDE_BY_SIDE := $(if $(WORKERS),-n $(WORKERS) --dist loadscope --no-loadscope-reorder)
+
 # What needs Kubernetes' own programs, be it the API server alone.
 CLUSTER := tests/cluster tests/images tests/collect tests/report
 # With targets of their own.
@@ -98,30 +101,43 @@ helm: $(VENV)/.ready ## helm, kubectl and Kubernetes' schemas
 
 .PHONY: test
 test: setup test-tools helm ## tests on real processes and containers
-	@$(BIN)/python -m pytest $(or $(TESTS),tests $(OTHERS:%=--ignore=%))
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(or $(TESTS),tests $(OTHERS:%=--ignore=%))
 
 .PHONY: test-survival
 test-survival: setup test-tools ## what real programs do to a checkpoint; faults at every phase
 	@$(BIN)/python -m pytest $(or $(TESTS),tests/survival tests/chaos)
 
-.PHONY: test-vm
-test-vm: setup ## tests in a virtual machine (SHORT=1: what a change must pass)
+.PHONY: vm-tools
+vm-tools:
+	@mkdir -p $(CACHE)
 	@$(call debian,qemu-system-x86_64 mmdebstrap mkfs.ext4,qemu-system-x86 mmdebstrap e2fsprogs)
+
+.PHONY: test-vm
+test-vm: setup vm-tools ## tests in a virtual machine (SHORT=1: what a change must pass)
 	@tests/vm/run $(if $(SHORT),--short) $(TESTS)
 
-# The cluster that KUBECONFIG names, else a real one that is built and started here.
-.PHONY: test-cluster
-test-cluster: setup helm ## tests in a real Kubernetes
+.PHONY: cluster-tools
+cluster-tools:
+	@mkdir -p $(CACHE)
 	@$(call debian,buildah debootstrap runc,buildah debootstrap runc)
 	@if [[ -z $${KUBECONFIG:-} ]]; then \
 	  tests/cluster/build-kubernetes --check $(KUBERNETES) \
 	    || { $(call debian,go gcc make rsync jq,golang-go gcc make rsync jq); }; \
 	  $(call debian,etcd containerd ctr iptables conntrack /usr/lib/cni/ptp,etcd-server containerd iptables conntrack containernetworking-plugins); \
+	fi
+
+.PHONY: cluster-parts
+cluster-parts: setup helm cluster-tools ## what a cluster of its own is made of: programs and images
+	@if [[ -z $${KUBECONFIG:-} ]]; then \
 	  tests/cluster/build-kubernetes $(KUBERNETES); \
 	  tests/cluster/build-images; \
 	fi
+
+# The cluster that KUBECONFIG names, else a real one that is built and started here.
+.PHONY: test-cluster
+test-cluster: cluster-parts ## tests in a real Kubernetes
 	@CHREK_TEST_CLUSTER=1 CHREK_BUILD_IMAGES=1 \
-	  $(BIN)/python -m pytest $(or $(TESTS),$(CLUSTER))
+	  $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(or $(TESTS),$(CLUSTER))
 
 .PHONY: test-gpu
 test-gpu: setup ## tests on a machine with an NVIDIA GPU (tests/gpu/pack carries to one without a network)

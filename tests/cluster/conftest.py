@@ -2,24 +2,31 @@
 
 CHREK_KEEP_CLUSTER=1     leave it up afterwards (what a person started is left up anyway)
 CHREK_SHARE_CLUSTER=1    use it together with other test runs, and not after them
+
+Modules run side by side under `pytest -n` (tests/side_by_side.py).
 """
 
+import functools
 import os
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from . import lifecycle
+from ..side_by_side import ALONE
+from . import lifecycle, locks
 from .client import VOLUME_OF, Cluster
 from .errors import ClusterError
 from .layout import HERE, KUBECONFIG, VOLUMES
 
 NOT_ASKED = "needs a Kubernetes cluster: `make test-cluster` runs these"
+SIDE_BY_SIDE = "PYTEST_XDIST_WORKER" in os.environ
+
+Say = Callable[[str], None]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -36,7 +43,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
+def turns() -> Iterator[locks.Turns]:
+    with locks.Turns() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    running: Cluster, turns: locks.Turns, request: pytest.FixtureRequest
+) -> Iterator[Cluster]:
+    """The cluster, for one module."""
+    with turns.taken(alone=request.path.name in ALONE):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def running(pytestconfig: pytest.Config) -> Iterator[Cluster]:
     """The cluster, up; the last test run takes it down, unless a person started it."""
     named = os.environ.get("KUBECONFIG", "").partition(os.pathsep)[0]
     if named and Path(named) != KUBECONFIG:
@@ -50,12 +72,24 @@ def cluster(pytestconfig: pytest.Config) -> Iterator[Cluster]:
             print(f"cluster: {text}", file=sys.stderr, flush=True)
 
     try:
-        with lifecycle.up_for_tests(os.environ.get("CHREK_SHARE_CLUSTER") == "1", say):
+        shared = SIDE_BY_SIDE or os.environ.get("CHREK_SHARE_CLUSTER") == "1"
+        with lifecycle.up_for_tests(shared, say):
             yield Cluster(KUBECONFIG)
         if os.environ.get("CHREK_KEEP_CLUSTER") != "1":
             lifecycle.down_after_tests()
     except ClusterError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Shows a figure, also of a test that passes."""
+
+    def said(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}", file=sys.stderr)  # of `pytest -n` only this is heard
+
+    return said
 
 
 @pytest.fixture
@@ -74,10 +108,7 @@ def make_namespace(cluster: Cluster, name: str, labels: dict[str, str]) -> None:
     created = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
     cluster.kubectl("create", "-f", "-", input=created)
     for needed in ("serviceaccount/default", "configmap/kube-root-ca.crt"):
-        cluster.wait(
-            f"{needed} in {name}",
-            lambda what=needed: cluster.kubectl("-n", name, "get", what, code=None).code == 0,
-        )
+        cluster.wait(f"{needed} in {name}", functools.partial(cluster.find, name, needed))
 
 
 def remove_namespace(cluster: Cluster, name: str) -> None:

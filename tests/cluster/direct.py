@@ -10,12 +10,12 @@ import json
 import re
 import ssl
 import tempfile
-import threading
 import urllib.parse
 from base64 import b64decode
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 Answer = tuple[int, str]
 """An HTTP status, and the body."""
@@ -63,10 +63,10 @@ def to(kubeconfig: Path) -> "Direct":
 
 
 class Direct:
-    """One connection for each thread, by the certificate in a kubeconfig of this folder's."""
+    """By the certificate in a kubeconfig of this folder's. A connection for each question: kept
+    ones would have to be ended with their threads."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        self._own = threading.local()
         written = json.loads(kubeconfig.read_text())
         cluster, user = written["clusters"][0]["cluster"], written["users"][0]["user"]
         self._address = urllib.parse.urlsplit(cluster["server"])
@@ -80,30 +80,15 @@ class Direct:
 
     def get(self, path: str) -> Answer:
         """Raises OSError or HTTPException while there is no API server."""
-        try:
-            return self._ask(path)
-        except (OSError, http.client.HTTPException):  # it was closed meanwhile
-            return self._ask(path)
-
-    def _ask(self, path: str) -> Answer:
-        connection = self._connection()
-        try:
+        host, port = self._address.hostname, self._address.port
+        assert host
+        connection = http.client.HTTPSConnection(
+            host, port, timeout=_SECONDS, context=self._context
+        )
+        with closing(connection):
             connection.request("GET", path, headers={"Accept": "application/json"})
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException):
-            connection.close()
-            raise
-
-    def _connection(self) -> http.client.HTTPSConnection:
-        found: Any = getattr(self._own, "connection", None)
-        if found is None:
-            host, port = self._address.hostname, self._address.port
-            assert host
-            found = http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=self._context)
-            self._own.connection = found
-        connection: http.client.HTTPSConnection = found
-        return connection
 
 
 @functools.lru_cache(maxsize=4)

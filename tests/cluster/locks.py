@@ -3,10 +3,12 @@
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .layout import CONFIGURATION, STATE
+from .layout import CONFIGURATION, HERE, STATE
+
+_GATE, _TURN = HERE, HERE / "pods"
 
 
 @contextmanager
@@ -32,6 +34,43 @@ def using(shared: bool, say: Callable[[str], None]) -> Iterator[bool]:
         # It may have been removed, and another made, while this one waited.
         here = os.fstat(descriptor)
         yield CONFIGURATION.is_dir() and os.path.samestat(here, CONFIGURATION.stat())
+
+
+class Turns:
+    """Of test modules in several processes of one checkout: some have the cluster alone.
+
+    One that waits for that lets no other begin. A process keeps it until it has a module that does
+    not need it, so that those which do come one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._alone = ExitStack()
+        self._has_it_alone = False
+
+    def __enter__(self) -> "Turns":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._alone.close()
+
+    @contextmanager
+    def taken(self, *, alone: bool) -> Iterator[None]:
+        """For one module."""
+        if alone:
+            if not self._has_it_alone:
+                with _opened(_GATE) as gate:
+                    fcntl.flock(gate, fcntl.LOCK_EX)
+                    fcntl.flock(self._alone.enter_context(_opened(_TURN)), fcntl.LOCK_EX)
+                self._has_it_alone = True
+            yield
+            return
+        self._has_it_alone = False
+        self._alone.close()
+        with _opened(_TURN) as turn:
+            with _opened(_GATE) as gate:
+                fcntl.flock(gate, fcntl.LOCK_EX)
+                fcntl.flock(turn, fcntl.LOCK_SH)
+            yield
 
 
 @contextmanager

@@ -51,12 +51,14 @@ def processes(node: Node, container: str) -> dict[int, int]:
     return found
 
 
-def restoring(node: Node) -> int:
-    """In how many containers chrek-init waits for the end of a restore that has begun."""
+def restoring(node: Node, word: str) -> int:
+    """In how many containers, of those with this word in their command, chrek-init waits for the
+    end of a restore that has begun."""
     count = 0
     for entry in (node.root / "proc").glob("[0-9]*/comm"):
         with contextlib.suppress(OSError):
-            count += entry.read_text() == "chrek:restoring\n"
+            if entry.read_text() == "chrek:restoring\n":
+                count += word.encode() in (entry.parent / "cmdline").read_bytes().split(b"\0")
     return count
 
 

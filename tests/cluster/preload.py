@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.criu import bundle
 
+from . import locks
 from .client import Cluster
 from .layout import REPOSITORY, STATE
 
@@ -25,7 +26,8 @@ def values(cluster: Cluster) -> list[str]:
     """Flags of helm; none where nothing is missing."""
     if not cluster.own or _held() >> CAP_SYS_RESOURCE & 1:
         return []
-    _make()
+    with locks.changing():
+        _make()
     environment = [
         {"name": "CHREK_CRIU_BUNDLE", "value": MOUNTED},
         {"name": "CHREK_TEST_PRLIMIT_SHIM", "value": str(SHIM)},

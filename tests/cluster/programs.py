@@ -26,7 +26,7 @@ class Program:
     name: str
     command: list[str]
     health: str | None = None
-    health_seconds: float = 60.0
+    health_seconds: float = 180.0
 
 
 def all_programs() -> list[Program]:

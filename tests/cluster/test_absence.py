@@ -8,10 +8,12 @@ import pytest
 
 from . import on_node
 from .client import Cluster
+from .conftest import Say
 from .node import Node
 from .podspecs import deployment, model, pod
 from .team import Team, at_work
 
+RESTORED = "restored-again-and-again"  # in the command of what is
 SELECTOR = "/spec/template/spec/nodeSelector"
 
 
@@ -19,7 +21,8 @@ SELECTOR = "/spec/template/spec/nodeSelector"
 def team(cluster: Cluster) -> Iterator[Team]:
     with at_work(cluster, "absence") as made:
         hasty = {"chrek.io/checkpoint": "auto", "chrek.io/restore-timeout": "15"}
-        made.create(deployment("web", 1, pod("x", model(mebibytes=100), annotations=hasty)))
+        web = model("--message", RESTORED, mebibytes=100)
+        made.create(deployment("web", 1, pod("x", web, annotations=hasty)))
         yield made
 
 
@@ -81,17 +84,16 @@ def test_a_source_outlives_its_agent_and_is_captured_by_the_next(
 
 @pytest.mark.parametrize("how", ["killed", "deleted"])
 def test_placeholders_outlive_an_agent_that_ends_while_it_restores_them(
-    team: Team, token: str, how: str, capsys: pytest.CaptureFixture[str]
+    team: Team, token: str, how: str, say: Say
 ) -> None:
     node = on_node.node_of(team.cluster)
     pid = agent_pid(team, node)
     team.kubectl("scale", "deployment/web", "--replicas=6")
-    team.cluster.wait("a restore", lambda: on_node.restoring(node), pause_seconds=0.005)
+    team.cluster.wait("a restore", lambda: on_node.restoring(node, RESTORED), pause_seconds=0.005)
     end_agent(team, node, how, pid)
     names = team.wait_for_pods(6, seconds=150)
     ways = {name: team.way(name) for name in names}
-    with capsys.disabled():
-        print(f"\n  the agent was {how}: {sorted(ways.values())}")
+    say(f"the agent was {how}: {sorted(ways.values())}")
     for name in names[1:]:
         if team.condition(name)[0] == "True":
             assert team.ask(name)["token"] == token

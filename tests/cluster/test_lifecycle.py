@@ -67,9 +67,9 @@ def before() -> Traces:
 
 
 @pytest.fixture(scope="module")
-def second(cluster: Cluster, before: Traces) -> Iterator[Cluster]:
+def second(running: Cluster, before: Traces) -> Iterator[Cluster]:
     """A second cluster, up."""
-    if not cluster.own:
+    if not running.own:
         pytest.skip("a cluster that KUBECONFIG names is not started or ended here")
     run("up")
     yield Cluster(STATE / "kubeconfig")

@@ -11,19 +11,21 @@ import pytest
 
 from . import on_node
 from .client import Cluster
+from .conftest import Say
 from .podspecs import deployment, model, pod
 from .team import Team, at_work
 
 SOURCES = 6
 MANY = 20
 AT_ONCE = 2
+WEB = "one-of-many"  # in the command of these
 GROWTH_MIB = 48  # seen: -8 to +18, as the allocator has it; a checkpoint is larger
 
 
 @pytest.fixture(scope="module")
 def team(cluster: Cluster) -> Iterator[Team]:
     with at_work(cluster, "many", f"agent.restores={AT_ONCE}") as made:
-        made.create(deployment("web", 1, pod("x", model(mebibytes=20))))
+        made.create(deployment("web", 1, pod("x", model("--message", WEB, mebibytes=20))))
         yield made
 
 
@@ -31,7 +33,7 @@ def agent_mib(team: Team) -> float:
     """The agent's resident memory, as its metrics tell it."""
     (agent,) = team.chrek.pods("agent")
     path = f"/api/v1/namespaces/{team.chrek.namespace}/pods/{agent['metadata']['name']}:8081"
-    page = team.cluster.kubectl("get", "--raw", f"{path}/proxy/metrics").out
+    page = team.cluster.raw(f"{path}/proxy/metrics")
     found = re.search(r"^process_resident_memory_bytes (\S+)$", page, re.MULTILINE)
     assert found, page
     return float(found[1]) / (1 << 20)
@@ -45,7 +47,7 @@ def most_at_once(team: Team) -> Iterator[Callable[[], int]]:
 
     def look() -> None:
         while node and not ended.is_set():
-            seen.append(on_node.restoring(node))
+            seen.append(on_node.restoring(node, WEB))
             time.sleep(0.05)
 
     looking = threading.Thread(target=look)
@@ -64,9 +66,7 @@ def test_of_sources_that_are_warm_at_once_one_is_captured(team: Team) -> None:
     team.kubectl("delete", "deployment", "alike")
 
 
-def test_twenty_at_once_are_restored_and_the_agents_memory_stays_flat(
-    team: Team, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_twenty_at_once_are_restored_and_the_agents_memory_stays_flat(team: Team, say: Say) -> None:
     (first,) = team.wait_for_pods(1)
     team.wait_for_checkpoint(first)
     token, memory = team.ask(first)["token"], [agent_mib(team)]
@@ -81,7 +81,6 @@ def test_twenty_at_once_are_restored_and_the_agents_memory_stays_flat(
         memory.append(agent_mib(team))
         team.kubectl("scale", "deployment/web", "--replicas=1")
         team.wait("the others to be gone", lambda: len(team.get("pods")["items"]) == 1, seconds=120)
-    with capsys.disabled():
-        shown = ", ".join(f"{each:.0f}" for each in memory)
-        print(f"\n  the agent's memory before and after each {MANY}: {shown} MiB; at once: {most}")
+    shown = ", ".join(f"{each:.0f}" for each in memory)
+    say(f"the agent's memory before and after each {MANY}: {shown} MiB; at once: {most}")
     assert memory[2] - memory[1] < GROWTH_MIB

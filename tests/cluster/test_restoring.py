@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from .client import Cluster
+from .conftest import Say
 from .podspecs import HEALTH, LOAD_SECONDS, deployment, model, pod, service
 from .team import Team, at_work
 
@@ -80,7 +81,7 @@ def test_a_scale_up_is_restored_and_says_so(
     team: Team,
     source: dict[str, Any],
     restored: list[str],
-    capsys: pytest.CaptureFixture[str],
+    say: Say,
 ) -> None:
     pods = [team.ask(name) for name in (source["host"], *restored)]
     assert {each["token"] for each in pods} == {source["token"]}
@@ -90,12 +91,11 @@ def test_a_scale_up_is_restored_and_says_so(
         assert team.ask(name)["counted"] == 0  # as at the capture
     assert team.container(restored[0])["restartCount"] == 0
     cold, *warm = [from_start_to_first_answer(team, each["host"]) for each in pods]
-    with capsys.disabled():
-        print(
-            f"\n  a container's start to its first answer: cold {cold:.1f} s (of which it loads "
-            f"{LOAD_SECONDS} s), restored {' and '.join(f'{each:.1f} s' for each in warm)} (asked "
-            f"every second); {team.events(restored[0])['Restored']}"
-        )
+    say(
+        f"a container's start to its first answer: cold {cold:.1f} s (of which it loads "
+        f"{LOAD_SECONDS} s), restored {' and '.join(f'{each:.1f} s' for each in warm)} (asked "
+        f"every second); {team.events(restored[0])['Restored']}"
+    )
     checkpoint = team.checkpoint(restored[0])
     assert checkpoint["status"]["restores"] >= 2
     assert checkpoint["status"]["lastRestoreSeconds"] > 0
@@ -164,7 +164,7 @@ def test_an_autoscalers_change_is_restored(team: Team, restored: list[str]) -> N
 
 
 def test_a_long_initial_delay_of_the_probes_does_not_hold_a_restored_pod_up(
-    team: Team, capsys: pytest.CaptureFixture[str]
+    team: Team, say: Say
 ) -> None:
     (first,) = team.wait_for_pods(1, "patient")
     team.wait_for_checkpoint(first)
@@ -173,10 +173,7 @@ def test_a_long_initial_delay_of_the_probes_does_not_hold_a_restored_pod_up(
     team.wait_for_restored(second)
     assert team.ask(second)["token"] == team.ask(first)["token"]
     took = [from_start_to_ready(team, name) for name in (first, second)]
-    with capsys.disabled():
-        print(
-            f"\n  with a delay of 40 s, Ready after {took[0]:.0f} s cold, {took[1]:.0f} s restored"
-        )
+    say(f"with a delay of 40 s, Ready after {took[0]:.0f} s cold, {took[1]:.0f} s restored")
     assert took[0] >= 40
     assert took[1] < 40
 

@@ -22,9 +22,9 @@ Start = Callable[[], "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def start(cluster: Cluster) -> Iterator[Start]:
+def start(running: Cluster) -> Iterator[Start]:
     """Starts test runs of the second cluster, which is down; each ends with its input."""
-    if not cluster.own:
+    if not running.own:
         pytest.skip("a cluster that KUBECONFIG names is not started or ended here")
     run("down", "--force")
     runs = []
