@@ -2,6 +2,7 @@
 agent to restore it, they come up cold by themselves, as they would have without chrek."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,7 +28,7 @@ COLD = "starts cold"
 @pytest.fixture(scope="module", autouse=True)
 def chrek(cluster: Cluster) -> Iterator[Installation]:
     """One release for every labelled namespace, with agents nowhere: admission is all there is."""
-    any_team = "admission"
+    any_team = f"admission-{uuid.uuid4().hex[:6]}"
     make_namespace(cluster, any_team, {"chrek": "enabled"})
     values = ["rbac.namespaced=false", "agent.nodeSelector.chrek-test/none=here"]
     with installed(cluster, *values, team=any_team) as release:

@@ -42,6 +42,7 @@ def test_one_line_installs_and_an_uninstall_leaves_claim_keys_and_definition(
     cluster.wait(
         "nothing left but the claim and its keys",
         lambda: releases.objects(namespace) == KEPT,
+        seconds=180,
         now=lambda: releases.objects(namespace),
     )
     assert releases.cluster_objects(namespace) == set()
@@ -94,6 +95,7 @@ def test_without_keep_the_claim_goes_too(cluster: Cluster, releases: Releases) -
     cluster.wait(
         "nothing left",
         lambda: not releases.objects(namespace),
+        seconds=180,
         now=lambda: releases.objects(namespace),
     )
 
