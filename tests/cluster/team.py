@@ -44,7 +44,7 @@ class Team:
 
     def replaced(self, app: str = "web") -> str:
         """Delete the only pod of an app, and wait until the next is Ready; its name."""
-        (before,) = self.pods(app)
+        (before,) = self.wait(f"a pod of {app}", lambda: self.pods(app))
         self.kubectl("delete", "pod", before, "--wait=false")
         (after,) = self.wait_for_pods(1, app)
         return after
