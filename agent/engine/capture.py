@@ -98,7 +98,7 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
                 variant = identity.variant(inspected.facts, asked.pod, on_gpu)
                 _refuse_existing(store, asked, variant)
                 needed_bytes = await asyncio.to_thread(
-                    _needed_bytes, asked, means, inspected, source
+                    _needed_bytes, asked, means, inspected, source, sources
                 )
                 place = await stack.enter_async_context(
                     staging.chosen(store, asked.identifier, means.cache, needed_bytes)
@@ -121,14 +121,18 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
 
 
 def _needed_bytes(
-    asked: Capture, means: Means, inspected: Inspected, source: gpu.Source | None
+    asked: Capture,
+    means: Means,
+    inspected: Inspected,
+    source: gpu.Source | None,
+    sources: list[roots.SourceRoot],
 ) -> int:
     """Most that the checkpoint takes: of what processes share, each counts all."""
     if means.cache is None:
         return 0  # nobody chooses
     target, limit_bytes = asked.target, means.settings.files_limit_bytes
     with named(f"looking at the files of {target.name}"):
-        files_bytes = measure.within(target.init, roots.of(target.init), limit_bytes)
+        files_bytes = measure.within(target.init, sources, limit_bytes)
     on_gpus = gpu_room.on_gpus(source.facts) if source else 0
     return files_bytes + on_gpus + sum(each.rss_bytes for each in inspected.tree)
 
