@@ -37,12 +37,21 @@ async def ready(pages: Sequence[Opened], count: int) -> AsyncIterator[Fill]:
     if parts == 1 or sum(each.size_bytes for each in pages) < _WORTHWHILE_BYTES:
         yield lambda pids: _here(pages, count, pids)
         return
+    plan = loader.Plan(
+        index=Index([each.file for each in pages]),
+        descriptors=[each.descriptor for each in pages],
+        sizes=[each.size_bytes for each in pages],
+        threads=-(-count // parts),
+        of=parts,
+        agent=os.getpid(),
+    )
     async with contextlib.AsyncExitStack() as stack:
-        shares = (
-            stack.enter_async_context(_loader(pages, -(-count // parts), number, parts))
-            for number in range(parts)
-        )
-        channels = [await share for share in shares]
+        with _in_memory(msgspec.msgpack.encode(plan)) as held:
+            descriptors = [held, *plan.descriptors]
+            channels = [
+                await stack.enter_async_context(_loader(descriptors, number))
+                for number in range(parts)
+            ]
         yield lambda pids: _by(channels, pids)
 
 
@@ -77,25 +86,13 @@ async def _share(channel: socket.socket, packet: bytes) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _loader(
-    pages: Sequence[Opened], threads: int, number: int, parts: int
-) -> AsyncIterator[socket.socket]:
-    """The socket of a process that is ready to load its share; in the end it is gone."""
-    descriptors = [each.descriptor for each in pages]
-    plan = loader.Plan(
-        index=Index([each.file for each in pages]),
-        descriptors=descriptors,
-        sizes=[each.size_bytes for each in pages],
-        threads=threads,
-        number=number,
-        of=parts,
-        agent=os.getpid(),
-    )
+async def _loader(descriptors: Sequence[int], number: int) -> AsyncIterator[socket.socket]:
+    """The socket of a process that is ready to load share `number`; in the end it is gone.
+    descriptors: that of the plan, and those that the plan names."""
     try:
-        with _in_memory(msgspec.msgpack.encode(plan)) as held:
-            process, channel = await children.module(
-                "agent.pages.loader", str(held), descriptors=[held, *descriptors]
-            )
+        process, channel = await children.module(
+            "agent.pages.loader", str(descriptors[0]), str(number), descriptors=descriptors
+        )
     except OSError as error:
         raise RestoreError(f"a process that loads memory did not start: {error}") from error
     try:

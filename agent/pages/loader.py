@@ -1,7 +1,8 @@
-"""Started as `python -m agent.pages.loader FD PLAN`: loads a share of a checkpoint's pages.
+"""Started as `python -m agent.pages.loader FD PLAN NUMBER`: loads a share of a checkpoint's pages.
 
-FD is its socket to the agent, PLAN a descriptor with a `Plan`. The agent sends the PIDs to write
-to; the answer is a `Told`. It ends with the agent, and when the socket is closed.
+FD is its socket to the agent, PLAN a descriptor with a `Plan`, NUMBER says which share. The agent
+sends the PIDs to write to; the answer is a `Told`. The agent kills it once nobody wants it, and it
+ends with the agent.
 """
 
 import ctypes
@@ -15,7 +16,7 @@ from typing import Final
 import msgspec
 
 from agent.kernel import memory
-from agent.pages import load, workers
+from agent.pages import load
 from agent.pages.index import Extents, Index, Opened
 from agent.pages.load import Share
 from chrek.errors import ChrekError
@@ -25,14 +26,13 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """index: of the files, whose bytes are behind `descriptors`, so many of each. number, of: its
-    share. agent: the PID that it lives for."""
+    """index: of the files, whose bytes are behind `descriptors`, so many of each. of: so many
+    shares. agent: the PID that it lives for."""
 
     index: Index
     descriptors: list[int]
     sizes: list[int]
     threads: int
-    number: int
     of: int
     agent: int
 
@@ -61,13 +61,10 @@ def main() -> None:
     if not packet:
         return
     pids = msgspec.json.decode(packet, type=dict[int, int])
-    stop = threading.Event()
-    threading.Thread(target=_until_hung_up, args=(channel, stop), daemon=True).start()
+    share = Share(int(sys.argv[3]), plan.of)
     try:
-        load.load(pages, pids, plan.threads, stop, Share(plan.number, plan.of))
+        load.load(pages, pids, plan.threads, threading.Event(), share)
         told = Told()
-    except workers.StoppedError:
-        return
     except ChrekError as error:
         told = Told(type(error).__name__, error.message, error.hint)
     channel.send(msgspec.json.encode(told))
@@ -78,11 +75,6 @@ def _plan(descriptor: int) -> Plan:
     content = bytearray(size)
     memory.read(descriptor, memoryview(content), 0)
     return msgspec.msgpack.decode(content, type=Plan)
-
-
-def _until_hung_up(channel: socket.socket, stop: threading.Event) -> None:
-    channel.recv(PACKET_BYTES)
-    stop.set()
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,12 +121,15 @@ def test_interrupted_while_they_load(
 
 
 _AGENT = """
-import asyncio, sys
-from agent.kernel import children
+import asyncio, os
 from agent.engine import filling
+from agent.pages.index import Extents, Opened, PageFile
 
 async def main():
-    async with filling._loader([], 1, 0, 1):
+    filling._WORTHWHILE_BYTES = 0
+    file = PageFile("pages-1.bin", 1, False, b"", b"", [])
+    pages = [Opened(file, Extents(b""), os.open("/dev/null", os.O_RDONLY), 0)]
+    async with filling.ready(pages, filling.THREADS_EACH + 1):
         print("ready", flush=True)
         await asyncio.sleep(60)
 
@@ -138,10 +142,13 @@ def test_one_ends_with_its_agent() -> None:
     agent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert agent.stdout is not None
     assert agent.stdout.readline() == "ready\n"
-    (loader,) = [pid for pid in process.all_pids() if _parent(pid) == agent.pid]
+    loaders = [pid for pid in process.all_pids() if _parent(pid) == agent.pid]
+    time.sleep(2)  # one that cannot read its plan is gone by then
+    assert [pid for pid in loaders if Path(f"/proc/{pid}/exe").exists()] == loaders
+    assert len(loaders) == 2
     agent.kill()
     agent.communicate()
-    wait_for(lambda: not Path(f"/proc/{loader}").exists(), "the loader to end")
+    wait_for(lambda: none_left(loaders), "the loaders to end")
 
 
 def _parent(pid: int) -> int | None:
