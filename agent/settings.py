@@ -6,12 +6,16 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from chrek import compression
+from chrek.compression import Compression
 from chrek.errors import UsageError
 
 TEST_SHIM = "CHREK_TEST_PRLIMIT_SHIM"
 FILES_LIMIT = "CHREK_FILES_LIMIT_MIB"
 HUGE_PAGES = "CHREK_HUGE_PAGES"
 PAGE_THREADS = "CHREK_PAGE_THREADS"
+COMPRESSION = "CHREK_COMPRESSION"
+COMPRESSION_THREADS = "CHREK_COMPRESSION_THREADS"
 _MOST_THREADS = 256
 _FILES_LIMIT_MIB = "2048"
 _SCRATCH = Path("/run/chrek/scratch")
@@ -27,6 +31,7 @@ class Settings:
     shown_root: what a person who looks for `root` finds it as, where that is another path.
     huge_pages: switch huge pages on for the whole node while a GPU's bytes are copied.
     page_threads: that move memory which does not go through CRIU; 0: as many as CPUs.
+    compression: of page files on the claim; None: none.
     """
 
     root: Path
@@ -40,6 +45,7 @@ class Settings:
     shown_root: Path | None = None
     huge_pages: bool = False
     page_threads: int = 0
+    compression: Compression | None = None
 
     def new_scratch(self) -> Path:
         """A new place for one restore, not yet made."""
@@ -76,13 +82,24 @@ def from_environment(root: Path) -> Settings:
         files_limit_bytes=int(limit) << 20,
         test_shim=os.environ.get(TEST_SHIM) or None,
         huge_pages=_huge_pages(os.environ.get(HUGE_PAGES, "")),
-        page_threads=_page_threads(os.environ.get(PAGE_THREADS, "0")),
+        page_threads=_threads(PAGE_THREADS),
+        compression=compression_of(os.environ.get(COMPRESSION, ""), COMPRESSION),
     )
 
 
-def _page_threads(text: str) -> int:
+def compression_of(text: str, where: str) -> Compression | None:
+    """What `text`, said at `where`, means, with the environment's threads. Raises UsageError."""
+    threads = _threads(COMPRESSION_THREADS)
+    try:
+        return compression.parse(text, threads)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error.message}") from error
+
+
+def _threads(name: str) -> int:
+    text = os.environ.get(name, "0")
     if not (text.isascii() and text.isdigit() and int(text) <= _MOST_THREADS):
-        raise UsageError(f"{PAGE_THREADS}={text} is not a number up to {_MOST_THREADS}")
+        raise UsageError(f"{name}={text} is not a number up to {_MOST_THREADS}")
     return int(text)
 
 

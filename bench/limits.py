@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from agent.kernel import memory
+from agent.kernel import memory, workers
 from agent.kernel.memory import Buffer, Other
-from agent.pages import workers
 from agent.store import hashing
 from bench import results, warm
 from bench.results import Row

@@ -32,12 +32,31 @@ class _Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pass
 
 
-class StoredFile(_Model, frozen=True):
-    """One file of the checkpoint."""
+Codec = Literal["zstd", "lz4"]
+_SUFFIXES: Final[dict[Codec, str]] = {"zstd": ".zst", "lz4": ".lz4"}
+
+
+class Compressed(_Model, frozen=True):
+    """A file as it lies on a volume instead (agent.store.compressed). size_bytes: of that. table:
+    digest of its last part, which has the digests of all others."""
+
+    codec: Codec
+    size_bytes: Size
+    table: Annotated[str, msgspec.Meta(pattern=r"^blake3:[0-9a-f]{64}\Z")]
+
+
+class StoredFile(_Model, frozen=True, omit_defaults=True):
+    """One file of the checkpoint. size_bytes, digest: as it was written first. compressed: since
+    format 4, of page files: then it may lie in the directory only like that."""
 
     name: FileName
     size_bytes: Size
     digest: Digest
+    compressed: Compressed | None = None
+
+    def compressed_name(self, codec: Codec) -> str:
+        """Of the file that it is in when it is compressed."""
+        return self.name + _SUFFIXES[codec]
 
 
 class ProcessFact(_Model, frozen=True):
@@ -171,8 +190,8 @@ class Manifest(_Model, frozen=True):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the checkpoint, the manifest left out."""
-        return sum(file.size_bytes for file in self.files)
+        """Bytes of the checkpoint on its volume, the manifest left out."""
+        return sum((file.compressed or file).size_bytes for file in self.files)
 
 
 class _Format(msgspec.Struct):
@@ -183,8 +202,8 @@ def _read(content: bytes) -> Manifest:
     return msgspec.json.decode(content, type=Manifest)
 
 
-READERS: Final[dict[int, Callable[[bytes], Manifest]]] = {1: _read, 2: _read, 3: _read}
-"""Format 1 knew no pods, 2 no pages outside of CRIU's images."""
+READERS: Final[dict[int, Callable[[bytes], Manifest]]] = dict.fromkeys((1, 2, 3, 4), _read)
+"""Format 1 knew no pods, 2 no pages outside of CRIU's images, 3 none that are compressed."""
 
 
 def encode(manifest: Manifest) -> bytes:

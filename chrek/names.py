@@ -22,7 +22,9 @@ PAGES_INDEX: Final = "pages.idx"
 PAGES_PREFIX: Final = "pages-"
 PAGES_SUFFIX: Final = ".bin"
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Format of a checkpoint on disk that this chrek writes. Older ones stay readable."""
+FORMAT_UNCOMPRESSED: Final = 3
+"""What it writes when nothing is compressed."""
 FORMAT_WITHOUT_PAGES: Final = 2
 """What it writes when all memory is in CRIU's images: an older chrek restores that too."""

@@ -56,7 +56,7 @@ def _copy_of(place: Path, cache: NodeCache) -> Path:
 def _ask_for(place: Path) -> int:
     """Bytes that were asked for."""
     asked = 0
-    pages = sorted(place.glob(f"{PAGES_PREFIX}*{PAGES_SUFFIX}"))
+    pages = sorted(place.glob(f"{PAGES_PREFIX}*{PAGES_SUFFIX}*"))
     images = sorted((place / CRIU_DIR).glob("*"))
     files = [place / FILES_ARCHIVE, *images[:_MOST_FILES], *pages[:_MOST_FILES]]
     for path in files:

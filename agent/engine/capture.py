@@ -6,6 +6,7 @@ The source stands still only inside `dump`. Whatever fails, it runs on and stagi
 
 import asyncio
 import contextlib
+import functools
 import os
 import shutil
 import threading
@@ -27,8 +28,8 @@ from agent.engine.threads import to_its_end
 from agent.files import measure, roots
 from agent.files.archive import Archive
 from agent.inside.child import Inside
-from agent.kernel import process, progress
-from agent.pages import pack, workers
+from agent.kernel import process, progress, workers
+from agent.pages import pack
 from agent.runtime.target import Target
 from agent.store import checkpoints
 from agent.store.checkpoints import Checkpoints, Stored
@@ -40,9 +41,11 @@ from chrek.manifest import Facts, Manifest, PodFacts, StoredFile
 from chrek.names import (
     CRIU_DIR,
     FILES_ARCHIVE,
+    FORMAT_UNCOMPRESSED,
     FORMAT_VERSION,
     FORMAT_WITHOUT_PAGES,
     MANIFEST,
+    PAGES_INDEX,
     SIGNATURE,
 )
 from chrek.phases import phase, recording
@@ -114,9 +117,10 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
         with phase("pack"):
             stop = threading.Event()
             packed = await to_its_end(_pack, work, stop, stop=stop)
-        with phase("publish"):
-            manifest = _manifest(work, packed, store.namespace, variant, seconds)
-        path = await place.publish(manifest, replace=asked.replace)
+        seal = functools.partial(_sealed, work, packed, variant, seconds)
+        path, manifest = await place.publish(
+            packed.files, seal, settings.compression, replace=asked.replace
+        )
         return Stored(path, msgspec.structs.replace(manifest, phases=dict(seconds)))
 
 
@@ -237,12 +241,11 @@ def _is_full(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Packed:
-    """What packing found. frozen_seconds: as CRIU measured it. has_pages: outside of its images."""
+    """What packing found. frozen_seconds: as CRIU measured it."""
 
     facts: Facts
     files: list[StoredFile]
     frozen_seconds: float
-    has_pages: bool
 
 
 def _pack(work: _Work, stop: threading.Event) -> _Packed:
@@ -258,22 +261,27 @@ def _pack(work: _Work, stop: threading.Event) -> _Packed:
             pages = pack.pack(work.means.bundle, work.staged, count, stop)
         files = checkpoints.table(work.staged, pages)
     frozen_seconds = measured.freezing_seconds + measured.frozen_seconds
-    return _Packed(facts, files, frozen_seconds, has_pages=bool(pages))
+    return _Packed(facts, files, frozen_seconds)
 
 
-def _manifest(
-    work: _Work, packed: _Packed, namespace: str, variant: Variant, seconds: dict[str, float]
+def _sealed(
+    work: _Work,
+    packed: _Packed,
+    variant: Variant,
+    seconds: dict[str, float],
+    files: list[StoredFile],
 ) -> Manifest:
+    """The manifest, written and signed. files: as they lie on the volume."""
     manifest = Manifest(
-        format=FORMAT_VERSION if packed.has_pages else FORMAT_WITHOUT_PAGES,
+        format=_format(files),
         id=work.asked.identifier,
         variant=variant,
-        namespace=namespace,
+        namespace=work.staging.volume.namespace,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         chrek=chrek.__version__,
         source=work.asked.target.name,
         facts=packed.facts,
-        files=packed.files,
+        files=files,
         phases=dict(seconds),
         frozen_seconds=packed.frozen_seconds,
         spec=work.asked.target.spec,
@@ -286,6 +294,14 @@ def _manifest(
         (work.staged / SIGNATURE).write_bytes(work.means.keys.sign(encoded))
         (work.staged / MANIFEST).write_bytes(encoded)
     return manifest
+
+
+def _format(files: list[StoredFile]) -> int:
+    """The oldest that has all of these."""
+    if any(file.compressed for file in files):
+        return FORMAT_VERSION
+    has_pages = any(file.name == PAGES_INDEX for file in files)
+    return FORMAT_UNCOMPRESSED if has_pages else FORMAT_WITHOUT_PAGES
 
 
 def _complete(work: _Work) -> Facts:

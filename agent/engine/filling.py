@@ -41,6 +41,7 @@ async def ready(pages: Sequence[Opened], count: int) -> AsyncIterator[Fill]:
         index=Index([each.file for each in pages]),
         descriptors=[each.descriptor for each in pages],
         sizes=[each.size_bytes for each in pages],
+        tables=[each.table for each in pages],
         threads=-(-count // parts),
         of=parts,
         agent=os.getpid(),

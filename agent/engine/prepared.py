@@ -17,10 +17,10 @@ from agent.engine import filling
 from agent.engine.current import Current
 from agent.engine.filling import Fill
 from agent.engine.means import Means
-from agent.kernel import addresses, calls
-from agent.pages import opened, workers
+from agent.kernel import addresses, calls, workers
+from agent.pages import opened
 from agent.runtime.target import Target
-from agent.store import checkpoints
+from agent.store import contents
 from agent.trust import containers, gate, kinds
 from agent.trust.gate import Passed
 from agent.trust.rights import Container
@@ -89,7 +89,7 @@ async def prepare(
         pages = stack.enter_context(opened.opened(directory, manifest.files))
         mappings = {each.mappings for each in pages}
         archive_file = _named(by_name, FILES_ARCHIVE)
-        archive = checkpoints.open_file(directory, archive_file)
+        archive = contents.open_file(directory, archive_file)
         stack.callback(os.close, archive)
         linked: dict[str, int] = {}
         small: list[StoredFile] = []
@@ -101,14 +101,14 @@ async def prepare(
             names.append(name)
             read_here = kinds.read_by_the_gate(name) or name in mappings
             if file.size_bytes > _SMALL_BYTES and not read_here and len(linked) < _MOST_LINKS:
-                linked[name] = checkpoints.open_file(directory, file)
+                linked[name] = contents.open_file(directory, file)
                 stack.callback(os.close, linked[name])
             else:
                 small.append(file)
         reaper_file = _named(by_name, manifest.facts.reaper)
         _bounded([reaper_file, *small])
-        await asyncio.to_thread(checkpoints.verified, archive, archive_file)
-        reaper = checkpoints.read_verified(directory, reaper_file)
+        await asyncio.to_thread(contents.verified, archive, archive_file)
+        reaper = contents.read_verified(directory, reaper_file)
         deciding: dict[str, bytes] = {}
         async for name, content in _contents(directory, small):
             if kinds.read_by_the_gate(name) or name in mappings:
@@ -137,13 +137,13 @@ async def prepare(
 async def _contents(directory: int, files: list[StoredFile]) -> AsyncIterator[tuple[str, bytes]]:
     """Images by their names, checked."""
     for file in files:
-        content = await asyncio.to_thread(checkpoints.read_verified, directory, file)
+        content = await asyncio.to_thread(contents.read_verified, directory, file)
         yield file.name.partition("/")[2], content
 
 
 def _verify(files: list[tuple[StoredFile, int]]) -> None:
     for file, descriptor in files:
-        checkpoints.verified(descriptor, file)
+        contents.verified(descriptor, file)
 
 
 def _bounded(copied: list[StoredFile]) -> None:

@@ -14,7 +14,7 @@ from agent.engine.means import Means
 from agent.engine.prepared import Prepared, prepare
 from agent.kernel import tree
 from agent.runtime.target import Target
-from agent.store import checkpoints
+from agent.store import contents
 from agent.store.nodecache import NodeCache
 from agent.store.use import in_use
 from chrek.errors import ChrekError, CopyDamagedError, DamagedError, NotFoundError, StorageError
@@ -41,7 +41,7 @@ async def reading(
     cache = means.cache
 
     async def prepared(stack: contextlib.AsyncExitStack, place: Path) -> Prepared:
-        directory = stack.enter_context(checkpoints.opened(place))
+        directory = stack.enter_context(contents.opened(place))
         made = prepare(manifest, directory, scratch, means, target)
         return await stack.enter_async_context(made)
 

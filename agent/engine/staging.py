@@ -8,7 +8,7 @@ import contextlib
 import functools
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,15 +17,19 @@ from agent.engine.threads import or_given_up, to_its_end
 from agent.store import copying, space
 from agent.store.checkpoints import Checkpoints
 from agent.store.nodecache import NodeCache
+from chrek.compression import Compression
 from chrek.errors import ChrekError, StorageError, StorageFullError
 from chrek.ids import CheckpointID
 from chrek.logs import event
-from chrek.manifest import Manifest
+from chrek.manifest import Manifest, StoredFile
 from chrek.phases import phase
 
 _log = logging.getLogger("chrek.capture")
 _LAST_SECONDS: Final = 5.0
 """So long a copy that was given up is waited for: its volume may hang."""
+
+Seal = Callable[[list[StoredFile]], Manifest]
+"""Write the manifest of these files, and its signature, to where a capture is put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +53,63 @@ class Staging:
         """The directory, gone after the block."""
         return self.home.staging(self.path)
 
-    async def publish(self, manifest: Manifest, *, replace: bool) -> Path:
-        """What is in `path` as a checkpoint of the volume, whole or not at all; raises
-        ExistsError, StorageError."""
-        if self.beside is None:
-            with phase("publish"):
-                return await asyncio.to_thread(
-                    self.volume.publish, self.path, manifest.variant, replace=replace
-                )
+    async def publish(
+        self,
+        files: list[StoredFile],
+        seal: Seal,
+        compression: Compression | None,
+        *,
+        replace: bool,
+    ) -> tuple[Path, Manifest]:
+        """What is in `path`, these files, as a checkpoint of the volume, whole or not at all, its
+        page files compressed as wanted; raises ExistsError, StorageError."""
         stop = threading.Event()
-        work = functools.partial(self._copied, self.beside, manifest, stop, replace=replace)
-        return await or_given_up(work, stop=stop, seconds=_LAST_SECONDS)
 
-    def _copied(
-        self, beside: Path, manifest: Manifest, stop: threading.Event, *, replace: bool
-    ) -> Path:
         def step() -> None:
             if stop.is_set():
                 raise copying.GivenUpError
 
-        self._refuse_full()
-        with self.volume.staging(beside):
+        work = self._in_place if self.beside is None else self._copied
+        made = functools.partial(work, files, seal, compression, step, replace=replace)
+        return await or_given_up(made, stop=stop, seconds=_LAST_SECONDS)
+
+    def _in_place(
+        self,
+        files: list[StoredFile],
+        seal: Seal,
+        compression: Compression | None,
+        step: Callable[[], object],
+        *,
+        replace: bool,
+    ) -> tuple[Path, Manifest]:
+        if compression:
+            with phase("compress"):
+                files = copying.compress(self.path, files, compression, step)
+        with phase("publish"):
+            manifest = seal(files)
+            return self.volume.publish(self.path, manifest.variant, replace=replace), manifest
+
+    def _copied(
+        self,
+        files: list[StoredFile],
+        seal: Seal,
+        compression: Compression | None,
+        step: Callable[[], object],
+        *,
+        replace: bool,
+    ) -> tuple[Path, Manifest]:
+        assert self.beside is not None
+        if compression is None:
+            self._refuse_full()
+        with self.volume.staging(self.beside):
             with phase("copy"):
-                copying.copy(self.path, manifest.files, beside, step)
-            self._keep(manifest)  # before: what is published must not wait to be told of
+                files = copying.copy(self.path, files, self.beside, step, compression)
             with phase("publish"):
-                return self.volume.publish(beside, manifest.variant, replace=replace)
+                manifest = seal(files)
+                copying.seal(self.path, self.beside)
+                self._keep(manifest)  # before: what is published must not wait to be told of
+                path = self.volume.publish(self.beside, manifest.variant, replace=replace)
+                return path, manifest
 
     def _keep(self, manifest: Manifest) -> None:
         """As the node's copy. A failure is of no consequence."""

@@ -36,6 +36,20 @@ def read(descriptor: int, view: memoryview, offset: int) -> int:
     return filled
 
 
+def write(descriptor: int, view: memoryview, offset: int) -> None:
+    """Write all of `view` to a file."""
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def address_of(content: bytes | memoryview) -> int:
+    """Of bytes of this process, for as long as they live."""
+    if isinstance(content, bytes):
+        return ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p).value or 0
+    return ctypes.addressof(ctypes.c_char.from_buffer(content))
+
+
 class Buffer:
     """`size_bytes` of memory at a fixed address, zero at first, aligned to pages."""
 

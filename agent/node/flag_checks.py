@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from chrek import ids, quantities
+from chrek.compression import Compression, parse
 from chrek.errors import UsageError
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
@@ -53,6 +54,14 @@ def absolute(text: str) -> Path:
     if not Path(text).is_absolute() or "\0" in text:
         raise _refused(text, "an absolute path")
     return Path(text)
+
+
+def compression(text: str) -> Compression | None:
+    """None for `none`."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(error.message) from error
 
 
 def port(text: str) -> int:

@@ -3,12 +3,13 @@
 import argparse
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
 import chrek
 from agent.node import flag_checks as check
+from chrek.compression import Compression
 from chrek.pods.refusals import SANDBOXED
 
 _LEVELS: Final = {
@@ -60,7 +61,7 @@ class Flags:
     checkpoints, is. cri_socket: of the node's runtime, a path on the host; None to look for it.
     seccomp_dir: the kubelet's seccomp directory of the node, as mounted here. status_port: of
     /healthz, /readyz and /metrics; 0 lets the kernel choose. sandboxed: fnmatch patterns of runtime
-    classes that CRIU cannot look into, the webhook's own.
+    classes that CRIU cannot look into, the webhook's own. compression: of large memory on claims.
     """
 
     node_name: str
@@ -72,6 +73,7 @@ class Flags:
     status_port: int
     log_level: int
     sandboxed: tuple[str, ...]
+    compression: Compression | None
     work: Work
     retention: Retention
     cache: Cache
@@ -95,6 +97,8 @@ def parse(arguments: list[str] | None = None) -> Flags:
         status_port=asked.status_port,
         log_level=_LEVELS[asked.log_level],
         sandboxed=tuple(asked.sandboxed_runtime_class or SANDBOXED),
+        compression=asked.compression
+        and replace(asked.compression, threads=asked.compression_threads),
         work=Work(
             restores=asked.restores or max(_FEWEST_RESTORES, len(os.sched_getaffinity(0))),
             captures=asked.captures,
@@ -166,5 +170,9 @@ def _add_retention(parser: argparse.ArgumentParser) -> None:
         help="bytes of checkpoints in one claim (default 0: no bound)")  # fmt: skip
     add("--node-cache-bytes", default=Cache().size_bytes, type=check.byte_count, metavar="BYTES",
         help="of copies in that directory (20Gi); 0: it is not used")  # fmt: skip
+    add("--compression", type=check.compression, metavar="CODEC[:LEVEL]",
+        help="of large memory in claims: none (default), zstd or lz4")  # fmt: skip
+    add("--compression-threads", default=0, type=check.count, metavar="N",
+        help="that compress (default 0: as many as a quarter of the cores)")  # fmt: skip
     add("--init-image", required=True, type=check.image, metavar="IMAGE",
         help="of pods that mount a claim to clean it")  # fmt: skip

@@ -210,5 +210,6 @@ def _settings(asked: Flags) -> Settings:
     return replace(
         from_environment(ROOT),
         files_limit_bytes=asked.work.files_limit_bytes,
+        compression=asked.compression,
         shown_root=Path(shown) if (shown := os.environ.get(_SHOWN)) else None,
     )

@@ -9,8 +9,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from agent.kernel import workers
 from agent.kernel.memory import PAGE_BYTES, Buffer, same
-from agent.pages import workers
 from agent.pages.areas import Area
 from agent.pages.choice import Interval
 from agent.pages.dumped import Dumped, Task

@@ -13,6 +13,7 @@ import msgspec
 
 from agent.kernel.memory import PAGE_BYTES
 from agent.store import hashing
+from agent.store.compressed import Table
 from chrek.errors import DamagedError
 from chrek.manifest import Pid
 
@@ -90,12 +91,14 @@ class Extents:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One page file. descriptor: of its bytes, which are not checked yet."""
+    """One page file. descriptor: of its bytes, which are not checked yet. table: where they are in
+    there, if they are compressed. size_bytes: when they are not."""
 
     file: PageFile
     extents: Extents
     descriptor: int
     size_bytes: int
+    table: Table | None = None
 
     @property
     def mappings(self) -> str:

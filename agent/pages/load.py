@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import Final, NamedTuple
 
-from agent.kernel.memory import Buffer, Other
-from agent.pages import workers
+from agent.kernel import workers
+from agent.kernel.memory import Buffer, Other, address_of
 from agent.pages.index import Opened
-from agent.store import hashing
+from agent.store import contents, hashing
+from agent.store.compressed import Reader
 from agent.store.failures import named
-from chrek.errors import DamagedError, RestoreError
+from chrek.errors import RestoreError
 
 _STRIPE_BLOCKS: Final = 16
 """Blocks in a row that one thread takes: two threads in one huge page would both make it."""
@@ -54,14 +55,14 @@ def load(
                 others[pid] = stack.enter_context(_other(pid, pids[pid]))
 
         def begin() -> Callable[[_Stripe], None]:
-            buffer = Buffer(hashing.BLOCK_BYTES)
+            reader = _Reader()
 
             def one(stripe: _Stripe) -> None:
                 other = others[stripe.page_file.file.pid]
                 for number in stripe.blocks:
                     if stop.is_set():
                         return
-                    _block(stripe.page_file, number, buffer, other)
+                    _block(stripe.page_file, number, reader, other)
 
             return one
 
@@ -81,18 +82,35 @@ def _stripes(pages: Collection[Opened]) -> Iterator[_Stripe]:
             yield _Stripe(each, blocks)
 
 
-def _block(page_file: Opened, number: int, buffer: Buffer, other: Other) -> None:
-    file = page_file.file
-    start = number * hashing.BLOCK_BYTES
-    size = min(hashing.BLOCK_BYTES, page_file.size_bytes - start)
-    digest = file.digests[number * hashing.DIGEST_BYTES : (number + 1) * hashing.DIGEST_BYTES]
-    with named(f"{file.name} of the checkpoint"):
-        whole = buffer.fill(page_file.descriptor, size, start)
-    if not whole or hashing.of_block(buffer.view[:size]) != digest:
-        raise DamagedError(f"{file.name} of the checkpoint is damaged: its hash differs")
+class _Reader:
+    """Of one thread."""
+
+    def __init__(self) -> None:
+        self._buffer = Buffer(hashing.BLOCK_BYTES)
+        self._compressed = Reader()
+
+    def read(self, page_file: Opened, number: int) -> bytes | memoryview:
+        """A block, checked; for as long as no other is read."""
+        if page_file.table is not None:
+            return self._compressed.read(page_file.descriptor, page_file.table, number)
+        file, start = page_file.file, number * hashing.BLOCK_BYTES
+        size = min(hashing.BLOCK_BYTES, page_file.size_bytes - start)
+        digest = file.digests[number * hashing.DIGEST_BYTES : (number + 1) * hashing.DIGEST_BYTES]
+        with named(f"{file.name} of the checkpoint"):
+            whole = self._buffer.fill(page_file.descriptor, size, start)
+        block = self._buffer.view[:size]
+        if not whole or hashing.of_block(block) != digest:
+            raise contents.differs(file.name)
+        return block
+
+
+def _block(page_file: Opened, number: int, reader: _Reader, other: Other) -> None:
+    file, start = page_file.file, number * hashing.BLOCK_BYTES
+    block = reader.read(page_file, number)
+    address = address_of(block)
     parts = [
-        (buffer.address + extent.offset - start, extent.there, extent.size)
-        for extent in page_file.extents.within(start, start + size)
+        (address + extent.offset - start, extent.there, extent.size)
+        for extent in page_file.extents.within(start, start + len(block))
     ]
     try:
         other.write(parts)

@@ -19,6 +19,7 @@ from agent.kernel import memory
 from agent.pages import load
 from agent.pages.index import Extents, Index, Opened
 from agent.pages.load import Share
+from agent.store.compressed import Table
 from chrek.errors import ChrekError
 
 PACKET_BYTES: Final = 1 << 16
@@ -32,6 +33,7 @@ class Plan(msgspec.Struct, frozen=True):
     index: Index
     descriptors: list[int]
     sizes: list[int]
+    tables: list[Table | None]
     threads: int
     of: int
     agent: int
@@ -52,9 +54,9 @@ def main() -> None:
     if os.getppid() != plan.agent:
         return
     pages = [
-        Opened(file, Extents(file.extents), descriptor, size)
-        for file, descriptor, size in zip(
-            plan.index.files, plan.descriptors, plan.sizes, strict=True
+        Opened(file, Extents(file.extents), descriptor, size, table)
+        for file, descriptor, size, table in zip(
+            plan.index.files, plan.descriptors, plan.sizes, plan.tables, strict=True
         )
     ]
     packet = channel.recv(PACKET_BYTES)

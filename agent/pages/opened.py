@@ -2,7 +2,6 @@
 nothing is written anywhere that CRIU's own images do not describe as memory of these processes.
 """
 
-import os
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -11,7 +10,7 @@ from agent.criu.bundle import Bundle
 from agent.pages import areas, index
 from agent.pages.areas import Area, Areas
 from agent.pages.index import Extents, Index, Opened
-from agent.store import checkpoints, hashing
+from agent.store import compressed, contents, hashing
 from agent.trust.gate import Passed
 from chrek.errors import DamagedError
 from chrek.manifest import StoredFile
@@ -37,16 +36,15 @@ def opened(directory: int, files: Collection[StoredFile]) -> Iterator[list[Opene
                 raise DamagedError(f"the index of pages has other hashes for {each.name}")
             extents = Extents(each.extents)
             index.check_order(each.name, extents, file.size_bytes)
-            descriptor = checkpoints.open_file(directory, file)
-            stack.callback(os.close, descriptor)
-            result.append(Opened(each, extents, descriptor, file.size_bytes))
+            descriptor, table = stack.enter_context(compressed.opened(directory, file))
+            result.append(Opened(each, extents, descriptor, file.size_bytes, table))
         yield result
 
 
 def _index(directory: int, file: StoredFile) -> Index:
     if file.size_bytes > index.MAX_BYTES:
         raise DamagedError(f"the index of pages has {file.size_bytes} bytes")
-    return index.decode(checkpoints.read_verified(directory, file))
+    return index.decode(contents.read_verified(directory, file))
 
 
 def check(bundle: Bundle, pages: Collection[Opened], passed: Passed) -> dict[str, bytes]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from agent.criu.bundle import Bundle
-from agent.kernel import calls
+from agent.kernel import calls, workers
 from agent.kernel.memory import Buffer, zero
-from agent.pages import choice, cow, dumped, index, pagemap, workers
+from agent.pages import choice, cow, dumped, index, pagemap
 from agent.pages.choice import Interval, Leaving
 from agent.pages.dumped import Dumped
 from agent.pages.index import Extent, Index, PageFile

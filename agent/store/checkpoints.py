@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.kernel import calls, tree
-from agent.store import hashing
+from agent.store import compressed, contents, hashing
 from agent.store.failures import named, storage_error
 from agent.store.use import removable
 from agent.trust import signature
@@ -163,8 +163,8 @@ def load(path: Path, keys: Keyring) -> Manifest:
 
     Nothing of it is looked at before its signature was checked.
     """
-    with opened(path) as directory:
-        content = read_plain(directory, MANIFEST, MAX_BYTES)
+    with contents.opened(path) as directory:
+        content = contents.read_plain(directory, MANIFEST, MAX_BYTES)
         keys.check(content, _read_signature(directory))
     manifest = decode(content)
     if (manifest.id, manifest.variant) != (path.parent.name, path.name):
@@ -176,8 +176,8 @@ def load(path: Path, keys: Keyring) -> Manifest:
 def peek(path: Path) -> Manifest:
     """The manifest in `path`, which nobody vouches for; raises DamagedError, FormatError,
     NotFoundError."""
-    with opened(path) as directory:
-        return decode(read_plain(directory, MANIFEST, MAX_BYTES))
+    with contents.opened(path) as directory:
+        return decode(contents.read_plain(directory, MANIFEST, MAX_BYTES))
 
 
 async def loaded(path: Path, keys: Keyring) -> Manifest:
@@ -197,73 +197,12 @@ def belongs(manifest: Manifest, namespace: str) -> None:
         )
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[int]:
-    """A descriptor of a checkpoint's directory; raises NotFoundError."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            raise storage_error(str(path), error) from error
-        raise NotFoundError(f"no checkpoint at {path}: {error.strerror}") from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def open_file(directory: int, file: StoredFile) -> int:
-    """A descriptor of one file of a checkpoint; raises DamagedError unless it is a plain file of
-    the recorded size. Neither a link nor a FIFO nor a way out of the directory is followed."""
-    try:
-        descriptor = calls.openat2(
-            directory,
-            file.name,
-            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK,
-            resolve=calls.RESOLVE_BENEATH | calls.RESOLVE_NO_SYMLINKS,
-        )
-    except OSError as error:
-        raise DamagedError(f"{file.name} of the checkpoint: {error.strerror}") from error
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_size != file.size_bytes:
-        os.close(descriptor)
-        raise DamagedError(
-            f"{file.name} of the checkpoint has {found.st_size} bytes, not {file.size_bytes}"
-        )
-    return descriptor
-
-
-def verified(descriptor: int, file: StoredFile) -> None:
-    """Raise DamagedError unless the bytes behind `descriptor` are those that were published."""
-    with named(f"{file.name} of the checkpoint"):
-        digest = hashing.of_descriptor(descriptor, file.size_bytes, file.digest)
-    if digest != file.digest:
-        raise DamagedError(f"{file.name} of the checkpoint is damaged: its hash differs")
-
-
-def read_verified(directory: int, file: StoredFile) -> bytes:
-    """A small file, read once: the bytes returned are the bytes that were checked."""
-    descriptor = open_file(directory, file)
-    try:
-        with named(f"{file.name} of the checkpoint"):
-            content = _read_all(descriptor, file.size_bytes)
-    finally:
-        os.close(descriptor)
-    if hashing.of_bytes(content) != file.digest:
-        raise DamagedError(f"{file.name} of the checkpoint is damaged: its hash differs")
-    return content
-
-
 def verify(path: Path, keys: Keyring) -> Manifest:
     """Check every byte of a checkpoint; its manifest. Raises TrustError, DamagedError."""
     manifest = load(path, keys)
-    with opened(path) as directory:
+    with contents.opened(path) as directory:
         for file in manifest.files:
-            descriptor = open_file(directory, file)
-            try:
-                verified(descriptor, file)
-            finally:
-                os.close(descriptor)
+            compressed.verify(directory, file)
     return manifest
 
 
@@ -286,40 +225,11 @@ def table(staged: Path, hashed: Collection[StoredFile] = ()) -> list[StoredFile]
 
 def _read_signature(directory: int) -> bytes | None:
     try:
-        return read_plain(directory, SIGNATURE, signature.MAX_BYTES)
+        return contents.read_plain(directory, SIGNATURE, signature.MAX_BYTES)
     except DamagedError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None
         raise ForgedError(error.message) from error
-
-
-def read_plain(directory: int, name: str, most: int) -> bytes:
-    """The bytes of one file of at most so many, as they are; raises DamagedError for any other."""
-    try:
-        descriptor = calls.openat2(
-            directory,
-            name,
-            os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK,
-            resolve=calls.RESOLVE_BENEATH | calls.RESOLVE_NO_SYMLINKS,
-        )
-    except OSError as error:
-        raise DamagedError(f"{name} of the checkpoint: {error.strerror}") from error
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
-            raise DamagedError(f"{name} of the checkpoint is no plain file of sensible size")
-        with named(f"{name} of the checkpoint"):
-            return _read_all(descriptor, found.st_size)
-    finally:
-        os.close(descriptor)
-
-
-def _read_all(descriptor: int, size: int) -> bytes:
-    pieces: list[bytes] = []
-    while size > 0 and (piece := os.read(descriptor, size)):
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
 
 
 def _entries(path: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from agent.store import checkpoints, copying, space
+from agent.store import checkpoints, compressed, contents, copying, space
 from agent.store.checkpoints import TRASH, Checkpoints
 from agent.store.failures import named
 from agent.store.use import removable
@@ -134,12 +134,13 @@ class NodeCache:
         self.drop(self._place(manifest), "removed")
         store = self.store(manifest.namespace)
         place = store.staging_path(CheckpointID(manifest.id))
-        needed = space.taken_bytes(source, (file.name for file in manifest.files))
+        needed = _needed_bytes(source, manifest)
         with self._coming(copy_bytes=needed, disk_bytes=needed) as is_room:
             if not is_room:
                 return False
             with store.staging(place):
                 copying.copy(source, manifest.files, place, step)
+                copying.seal(source, place)
                 # Where the volume compresses, it takes more here.
                 more = max(0, space.taken_bytes(place) - needed)
                 with self._coming(copy_bytes=more) as fits:
@@ -217,6 +218,16 @@ class NodeCache:
         with suppress(ChrekError, OSError):
             if checkpoints.delete(trash):
                 trash.parent.rmdir()
+
+
+def _needed_bytes(source: Path, manifest: Manifest) -> int:
+    """Of what is not compressed."""
+    total = 0
+    with contents.opened(source) as directory:
+        for file in manifest.files:
+            with compressed.opened(directory, file) as (descriptor, table):
+                total += table.present_bytes if table else space.taken(os.fstat(descriptor))
+    return total
 
 
 def _of(store: Checkpoints) -> Iterator[Copy]:

@@ -1,7 +1,7 @@
 """How much of a disk there is, and how much of it something takes."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,14 +18,17 @@ def free_bytes(path: Path, left_share: float = 0.0) -> int | None:
     return int(found.f_frsize * (found.f_bavail - left_share * found.f_blocks))
 
 
-def taken_bytes(path: Path, names: Iterable[str] | None = None) -> int:
-    """By the files of these names in `path`, or all below it, less their holes; 0 for those that
-    are not there."""
+def taken(found: os.stat_result) -> int:
+    """By a file, less its holes, in bytes."""
+    return min(found.st_size, found.st_blocks * 512)
+
+
+def taken_bytes(path: Path) -> int:
+    """By all files below `path`; 0 for those that are not there any more."""
     total = 0
-    for name in _below(path) if names is None else names:
+    for name in _below(path):
         with suppress(OSError):
-            found = os.lstat(path / name)
-            total += min(found.st_size, found.st_blocks * 512)
+            total += taken(os.lstat(name))
     return total
 
 

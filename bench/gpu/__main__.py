@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from agent.criu import bundle as bundles
-from agent.pages import workers
+from agent.kernel import workers
 from bench import caches, commands, entry, limits, machine, quiet, results, tables
 from bench.budget import Budget
 from bench.chrek_side import Chrek

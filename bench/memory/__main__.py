@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 from agent.criu import bundle as bundles
-from agent.pages import workers
+from agent.kernel import workers
 from bench import caches, entry, limits, machine, quiet, results, tables, workload
 from bench.bare import Bare
 from bench.budget import Budget

@@ -119,6 +119,10 @@ def _checkpoint(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )  # fmt: skip
     made.add_argument("--replace", action="store_true", help="take the place of an existing one")
     made.add_argument(
+        "--compress", default=None, metavar="CODEC[:LEVEL]",
+        help="large memory: zstd, lz4 or none (default: as CHREK_COMPRESSION says, else none)",
+    )  # fmt: skip
+    made.add_argument(
         "--exit", action="store_true", help="end the container with 0 once it is published"
     )
 

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import sys
 import time
+from dataclasses import replace
 
 import msgspec
 
@@ -12,6 +13,7 @@ from agent.engine.capture import Capture, capture
 from agent.engine.means import Means
 from agent.engine.restore import Choices, restore
 from agent.init import words
+from agent.settings import compression_of
 from agent.store import checkpoints
 from agent.store.checkpoints import Stored
 from agent.trust import decoded
@@ -19,7 +21,7 @@ from chrek import ids
 from chrek.cli import output, timeline
 from chrek.cli.machine import Machine
 from chrek.errors import ChrekError, UsageError
-from chrek.manifest import Manifest
+from chrek.manifest import Manifest, StoredFile
 from chrek.names import MANIFEST
 from chrek.phases import Span
 from chrek.runspec import RunSpec
@@ -35,6 +37,9 @@ async def checkpoint(machine: Machine, asked: argparse.Namespace) -> int:
     target = machine.containers.target(asked.name)
     assert target.spec is not None
     identifier = named or identity.of_spec(target.spec)
+    if asked.compress is not None:
+        chosen = compression_of(asked.compress, "--compress")
+        machine = replace(machine, settings=replace(machine.settings, compression=chosen))
     async with machine.means() as means:
         stored = await capture(
             Capture(target, identifier, replace=asked.replace), store=machine.store, means=means
@@ -228,10 +233,16 @@ async def inspect(machine: Machine, asked: argparse.Namespace) -> int:
     )
     print()
     largest = sorted(found.files, key=lambda file: -file.size_bytes)[:8]
-    output.table(["FILE", "SIZE"], [[file.name, output.size(file.size_bytes)] for file in largest])
+    output.table(["FILE", "SIZE", "COMPRESSED"], [_sizes(file) for file in largest])
     total = output.size(found.size_bytes)
     print(f"{len(found.files)} files, {total}")
     return 0
+
+
+def _sizes(file: StoredFile) -> list[str]:
+    made = file.compressed
+    shown = f"{output.size(made.size_bytes)} ({made.codec})" if made else "-"
+    return [file.name, output.size(file.size_bytes), shown]
 
 
 def _timelines(machine: Machine, found: Manifest) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.node.flags import Flags, parse
+from chrek.compression import Compression
 
 from .conftest import NEEDED
 
@@ -36,6 +37,7 @@ def test_without_more_than_it_needs_the_defaults_hold() -> None:
     assert asked.retention.init_image == "docker.io/chrek/init:0.1.0"
     assert asked.cache.path == Path("/var/cache/chrek")
     assert asked.cache.size_bytes == 20 << 30
+    assert asked.compression is None
 
 
 def test_everything_can_be_said() -> None:
@@ -44,6 +46,7 @@ def test_everything_can_be_said() -> None:
         "--log-level=debug", "--restores=7", "--captures=3", "--idle-wait=0.5",
         "--files-limit=512Mi", "--keep=5", "--claim-bytes=1.5Ti",
         "--node-cache=/fast", "--node-cache-bytes=64Gi",
+        "--compression=zstd:7", "--compression-threads=3",
         "--sandboxed-runtime-class=enclave-*", "--sandboxed-runtime-class=vm",
     )  # fmt: skip
     assert asked.watch_namespace == "team-a"
@@ -56,6 +59,7 @@ def test_everything_can_be_said() -> None:
     assert asked.work.files_limit_bytes == 512 << 20
     assert asked.retention.keep == 5
     assert asked.retention.claim_bytes == 3 << 39
+    assert asked.compression == Compression("zstd", 7, 3)
     assert (asked.cache.path, asked.cache.size_bytes) == (Path("/fast"), 64 << 30)
 
 
@@ -115,6 +119,10 @@ def test_what_it_needs_is_asked_for_by_name(
         "--keep=0",
         "--node-cache=fast",
         "--node-cache-bytes=-1",
+        "--compression=gzip",
+        "--compression=zstd:0",
+        "--compression=lz4:13",
+        "--compression-threads=-1",
         "--init-image=",
         "--init-image=--privileged",
         "--init-image=a b",

@@ -71,7 +71,12 @@ VALUE_SETS: dict[str, Values] = {
                 "extraVolumeMounts": [{"name": "bundle", "mountPath": "/bundle"}],
             },
             "webhook": {"sandboxedRuntimeClasses": ["enclave-*", "*-vm"]},
-            "storage": {"keep": 5, "maxBytes": "1.5Ti"},
+            "storage": {
+                "keep": 5,
+                "maxBytes": "1.5Ti",
+                "compression": "zstd:3",
+                "compressionThreads": 2,
+            },
             "signing": {"secretName": "company.keys"},
         },
     ),

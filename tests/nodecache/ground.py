@@ -40,10 +40,12 @@ class Ground:
     def means(self) -> Means:
         return replace(self.lives.machine.means(), cache=self.cache)
 
-    def start(self, name: str, mebibytes: int = 40) -> Life:
-        """A program with so much memory of each kind that leaves CRIU's images."""
+    def start(self, name: str, mebibytes: int = 40, repeats: int = 1) -> Life:
+        """A program with so much memory of each kind that leaves CRIU's images. repeats: of its
+        own memory, how often each piece of it occurs."""
         own = Volume(str(memory.OWN_PROGRAMS), "/own", read_only=True)
-        return self.lives.start(name, PYTHON, "/own/holding.py", str(mebibytes), volumes=[own])
+        command = (PYTHON, "/own/holding.py", str(mebibytes), str(repeats))
+        return self.lives.start(name, *command, volumes=[own])
 
     async def captured(self, life: Life) -> Stored:
         asked = Capture(life.target, checkpoint_id(life.name), replace=True)

@@ -105,14 +105,14 @@ def test_a_volume_that_breaks_while_it_is_copied_to_leaves_the_source_alone(
     told = source.ask()
     real, pieces = copying.copy, []
 
-    def broken(source: Path, files: Any, target: Path, step: Any) -> None:
+    def broken(source: Path, files: Any, target: Path, step: Any, *rest: Any) -> Any:
         def breaking() -> None:
             step()
             pieces.append(target)
             if len(pieces) == 3:
                 way(ground.volume)
 
-        real(source, files, target, breaking)
+        return real(source, files, target, breaking, *rest)
 
     monkeypatch.setattr(copying, "copy", broken)
     with pytest.raises(StorageError) as told_why:
@@ -137,12 +137,12 @@ def test_a_file_that_changes_on_the_node_is_not_published(
     source = ground.start("source")
     real = copying.copy
 
-    def changed(source: Path, *rest: Any) -> None:
+    def changed(source: Path, *rest: Any) -> Any:
         path = next(source.glob("pages-*.bin"))
         with path.open("r+b") as file:
             file.seek(5 << 20)
             file.write(os.urandom(16))
-        real(source, *rest)
+        return real(source, *rest)
 
     monkeypatch.setattr(copying, "copy", changed)
     with pytest.raises(Exception, match="its hash differs"):
@@ -159,13 +159,13 @@ def test_a_capture_that_is_cancelled_while_it_copies_leaves_nothing(
     copying_now = threading.Event()
     real = copying.copy
 
-    def slow(source: Path, files: Any, target: Path, step: Any) -> None:
+    def slow(source: Path, files: Any, target: Path, step: Any, *rest: Any) -> Any:
         def slowly() -> None:
             copying_now.set()
             time.sleep(0.05)
             step()
 
-        real(source, files, target, slowly)
+        return real(source, files, target, slowly, *rest)
 
     monkeypatch.setattr(copying, "copy", slow)
 

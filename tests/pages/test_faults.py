@@ -18,7 +18,7 @@ from agent.store import checkpoints, hashing
 from agent.store.checkpoints import Stored
 from chrek.errors import DamagedError, RestoreError
 from chrek.ids import checkpoint_id
-from chrek.names import FORMAT_VERSION
+from chrek.names import FORMAT_UNCOMPRESSED
 from chrek.runspec import Volume
 from tests.machine.conftest import PYTHON, leftovers, wait_for
 from tests.pages import memory
@@ -33,7 +33,7 @@ def held(all_lives: Lives) -> tuple[Stored, Any]:
     stored = all_lives.capture(source)
     assert source.ask() == told
     all_lives.stop_all()
-    assert stored.manifest.format == FORMAT_VERSION
+    assert stored.manifest.format == FORMAT_UNCOMPRESSED
     return stored, told
 
 

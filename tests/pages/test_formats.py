@@ -4,7 +4,7 @@ import pytest
 
 from chrek import manifest as manifests
 from chrek.errors import FormatError
-from chrek.names import FORMAT_VERSION, FORMAT_WITHOUT_PAGES, MANIFEST
+from chrek.names import FORMAT_UNCOMPRESSED, FORMAT_WITHOUT_PAGES, MANIFEST
 from chrek.runspec import Volume
 from tests.machine.conftest import PYTHON
 from tests.pages import memory
@@ -25,9 +25,10 @@ def test_an_older_chrek_refuses_page_files_by_name(
     volume = Volume(str(memory.OWN_PROGRAMS), "/own", read_only=True)
     source = lives.start("large", PYTHON, "/own/holding.py", "20", volumes=[volume])
     stored = lives.capture(source)
-    assert stored.manifest.format == FORMAT_VERSION
+    assert stored.manifest.format == FORMAT_UNCOMPRESSED
     content = (stored.path / MANIFEST).read_bytes()
-    older = {n: read for n, read in manifests.READERS.items() if n < FORMAT_VERSION}
+    assert b'"compressed"' not in content  # an older chrek that reads format 3 refuses that
+    older = {n: read for n, read in manifests.READERS.items() if n < FORMAT_UNCOMPRESSED}
     monkeypatch.setattr(manifests, "READERS", older)
     with pytest.raises(FormatError, match="format 3"):
         manifests.decode(content)

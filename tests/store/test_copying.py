@@ -21,6 +21,7 @@ def copied(store: Checkpoints, keys: Keyring, source: Path, *more: StoredFile) -
     place = store.staging_path(ID)
     with store.staging(place):
         copying.copy(source, files, place, lambda: None)
+        copying.seal(source, place)
         return store.publish(place, VARIANT, replace=True)
 
 
@@ -52,8 +53,6 @@ def test_files_that_are_hashed_in_blocks_are_checked_so(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     for each in (source, target):
         each.mkdir()
-    for name in ("manifest.json", "manifest.json.sig"):
-        (source / name).write_bytes(b"{}")
     content = os.urandom(17 * MIB + 11)
     (source / "pages-1.bin").write_bytes(content)
     blocks = [content[at : at + MIB] for at in range(0, len(content), MIB)]

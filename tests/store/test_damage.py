@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.store import checkpoints, hashing
+from agent.store import checkpoints, contents, hashing
 from agent.trust.keys import Keyring
 from chrek import manifest as manifests
 from chrek.errors import DamagedError, FormatError, NotFoundError
@@ -59,11 +59,11 @@ def test_a_damaged_file_is_never_returned(
     published: Path, damage: Callable[[Path], object], keys: Keyring
 ) -> None:
     file = next(file for file in checkpoints.load(published, keys).files if file.name == NAME)
-    with checkpoints.opened(published) as directory:
-        assert len(checkpoints.read_verified(directory, file)) == 200_000
+    with contents.opened(published) as directory:
+        assert len(contents.read_verified(directory, file)) == 200_000
         damage(published / NAME)
         with pytest.raises(DamagedError, match=NAME):
-            checkpoints.read_verified(directory, file)
+            contents.read_verified(directory, file)
 
 
 def test_a_directory_that_became_a_link_is_not_followed(
@@ -183,12 +183,12 @@ def test_a_manifest_that_names_a_file_elsewhere_is_damage(
 def test_even_a_name_that_was_never_checked_does_not_lead_out(published: Path, name: str) -> None:
     (published.parent / "secret").write_bytes(b"outside")
     (published / "link").symlink_to("../secret")
-    with checkpoints.opened(published) as directory, pytest.raises(DamagedError):
-        checkpoints.read_verified(directory, StoredFile(name, 7, hashing.of_bytes(b"outside")))
+    with contents.opened(published) as directory, pytest.raises(DamagedError):
+        contents.read_verified(directory, StoredFile(name, 7, hashing.of_bytes(b"outside")))
 
 
 @pytest.mark.parametrize(
-    ("number", "advice"), [(4, "Use a newer chrek"), (999, "Use a newer chrek"), (0, "again")]
+    ("number", "advice"), [(5, "Use a newer chrek"), (999, "Use a newer chrek"), (0, "again")]
 )
 def test_a_format_of_another_time_says_what_to_do(
     published: Path, number: int, advice: str, keys: Keyring

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.store import checkpoints
+from agent.store import checkpoints, contents
 from agent.store.checkpoints import Checkpoints
 from agent.trust.keys import Keyring
 from chrek.errors import ExistsError, NotFoundError, StorageError, UsageError
@@ -19,7 +19,7 @@ VARIANT = "0123456789abcdef"
 Publish = Callable[..., Path]
 
 
-def contents(path: Path) -> dict[str, bytes]:
+def all_files(path: Path) -> dict[str, bytes]:
     return {str(e.relative_to(path)): e.read_bytes() for e in path.rglob("*") if e.is_file()}
 
 
@@ -46,7 +46,7 @@ def test_what_is_published_is_found_whole_and_nothing_else_is_left(
     assert hidden(store) == []
     manifest = checkpoints.verify(published, keys)
     assert manifest.id == ID
-    assert {file.name for file in manifest.files} == contents(published).keys() - {
+    assert {file.name for file in manifest.files} == all_files(published).keys() - {
         "manifest.json",
         "manifest.json.sig",
     }
@@ -75,10 +75,10 @@ def test_staging_where_nothing_can_be_written_is_a_storage_error(tmp_path: Path)
 def test_publishing_twice_keeps_the_first_byte_for_byte(
     store: Checkpoints, publish: Publish, published: Path
 ) -> None:
-    first = contents(published)
+    first = all_files(published)
     with pytest.raises(ExistsError, match="--replace"):
         publish({"files.tar.zst": b"second", "reaper-0123456789abcdef": b""})
-    assert contents(published) == first
+    assert all_files(published) == first
     assert hidden(store) == []
 
 
@@ -86,11 +86,11 @@ def test_replacing_swaps_and_a_reader_keeps_what_it_opened(
     store: Checkpoints, publish: Publish, published: Path, keys: Keyring
 ) -> None:
     before = checkpoints.load(published, keys)
-    with checkpoints.opened(published) as directory:
-        kept = checkpoints.open_file(directory, before.files[0])
+    with contents.opened(published) as directory:
+        kept = contents.open_file(directory, before.files[0])
         again = publish({"files.tar.zst": b"second"}, replace=True)
         try:
-            checkpoints.verified(kept, before.files[0])
+            contents.verified(kept, before.files[0])
         finally:
             os.close(kept)
     assert again == published
