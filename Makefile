@@ -152,6 +152,7 @@ bench: setup ## benchmarks against bare CRIU, Podman and a bare web server
 	@$(call debian,podman wrk,podman wrk)
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.memory
+	@$(BIN)/python -m bench.compression
 	@$(BIN)/python -m bench.webhook
 
 .PHONY: bench-gpu

@@ -10,6 +10,7 @@ from typing import Any
 import chrek
 from agent.runtime.runc.containers import Containers
 from agent.settings import HUGE_PAGES, PAGE_THREADS
+from agent.store import space
 from bench import commands
 from bench.failures import SideFailedError
 from bench.side import Checkpointed, Restored
@@ -23,9 +24,9 @@ _CHECKPOINT = "bench"
 class Chrek:
     """Its containers and checkpoints live below a root of their own.
 
-    options: more of `chrek run`. threads: those that move pages, 0 is chrek's own choice.
-    huge_pages: `always` has them for the whole machine while a GPU's bytes are copied.
-    checkpoints: the directory that they are written to.
+    options: more of `chrek run`. compression: of what is checkpointed. threads: those that move
+    pages, 0 is chrek's own choice. huge_pages: `always` has them for the whole machine while a
+    GPU's bytes are copied. checkpoints: the directory that they are written to.
     """
 
     name = "chrek"
@@ -34,6 +35,7 @@ class Chrek:
     def __init__(self, work: Path, options: Sequence[str] = ()) -> None:
         self.threads = 0
         self.huge_pages = "leave"
+        self.compression = "none"
         self._options = options
         self._root = work / "chrek"
         self.checkpoints = self._root / "checkpoints"
@@ -46,10 +48,15 @@ class Chrek:
 
     def checkpoint(self) -> Checkpointed:
         """`chrek checkpoint`: hashes and syncs the checkpoint, too."""
-        seconds, printed = self._timed("checkpoint", _SOURCE, "--as", _CHECKPOINT, "--json")
+        options = ("--as", _CHECKPOINT, "--compress", self.compression, "--json")
+        seconds, printed = self._timed("checkpoint", _SOURCE, *options)
         self._stored = True
         made: dict[str, Any] = json.loads(printed)
         return Checkpointed(seconds, made["frozen_seconds"], made["phases"])
+
+    def stored_bytes(self) -> int:
+        """What its checkpoints take on the disk."""
+        return space.taken_bytes(self.checkpoints)
 
     def end_source(self) -> None:
         """`chrek stop`."""

@@ -1,8 +1,9 @@
 """What every bench writes: rows of one shape in one file, added to as soon as each is known.
 
-A row has `case` (cold start, checkpoint, restore or limit), `data` (random, half-zero or zero),
-`bytes`, `system`, `cache` (page: the checkpoint's files are in the page cache; disk: they are not;
-tmpfs: they are on one), `phases` (seconds by name) and `total_seconds` (None: see `failure`).
+A row has `case` (cold start, checkpoint, restore or limit), `data` (random, half-zero or zero;
+where it is compressed also weights or text), `bytes`, `system`, `cache` (page: the checkpoint's
+files are in the page cache; disk: they are not; tmpfs: they are on one), `phases` (seconds by name)
+and `total_seconds` (None: see `failure`).
 Beside these stand `part` (which bench), `machine`, and what one bench has more than the others.
 """
 

@@ -1,13 +1,15 @@
 """The service that every side checkpoints: N MiB of memory behind HTTP.
 
-Run: python -I -S service.py MEBIBYTES PORT [random|half-zero|zero]. Nothing but the standard
-library, and nothing of chrek. `/` answers with a token made at start; `/digest` reads all of the
-memory.
+Run: python -I -S service.py MEBIBYTES PORT [random|half-zero|zero|weights|text]. Nothing but the
+standard library, and nothing of chrek. `/` answers with a token made at start; `/digest` reads all
+of the memory.
 """
 
+import array
 import http.server
 import mmap
 import os
+import random
 import sys
 import threading
 import zlib
@@ -21,13 +23,29 @@ def _made(data: str) -> mmap.mmap:
     little for each tile: no two pages are equal, nor are two blocks that a compressor sees at once.
     """
     memory = mmap.mmap(-1, _SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    zeroes = {"random": 0, "half-zero": _SIZE // 2, "zero": _SIZE}[data]
-    seed = memoryview(os.urandom(_TILE) * 2)
+    zeroes = {"half-zero": _SIZE // 2, "zero": _SIZE}.get(data, 0)
+    seed = memoryview({"weights": _weights, "text": _text}.get(data, os.urandom)(_TILE) * 2)
     for at in range(0, _SIZE, _TILE):
         size, turn = min(_TILE, _SIZE - at), at // _TILE * 4099 % _TILE
         memory[at : at + size] = bytes(size) if at < zeroes else seed[turn : turn + size]
     memory[:zeroes] = bytes(zeroes)
     return memory
+
+
+def _weights(size: int) -> bytes:
+    """Numbers as a model has them: bfloat16, normally distributed."""
+    numbers = array.array("f", (random.gauss(0, 0.02) for _ in range(size // 16)))
+    whole = numbers.tobytes()
+    made = bytearray(size // 8)
+    made[::2], made[1::2] = whole[2::4], whole[3::4]
+    return bytes(made) * 8
+
+
+def _text(size: int) -> bytes:
+    """Words and numbers as a program's heap and its logs have them."""
+    line = '{"request": %d, "seconds": %.4f, "path": "/v1/completions", "status": "ok"}\n'
+    lines = (line % (random.getrandbits(40), random.random()) for _ in range(size // 8 // 80))
+    return ("".join(lines).encode().ljust(size // 8) * 8)[:size]
 
 
 def _sum() -> str:

@@ -26,7 +26,8 @@ _PORTS = itertools.chain.from_iterable(itertools.repeat(range(19000, 29000)))
 @dataclass(frozen=True, slots=True)
 class Workload:
     """A program that serves on 127.0.0.1:`port`, started by the same `argv` on every side. data:
-    random, half-zero or zero. question: the path that is answered with what it holds."""
+    random, half-zero, zero, weights or text. question: the path that is answered with what it
+    holds."""
 
     size_bytes: int
     port: int
