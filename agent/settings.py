@@ -30,7 +30,8 @@ class Settings:
     tests on machines without CAP_SYS_RESOURCE: a library that CRIU preloads (tests/shim).
     shown_root: what a person who looks for `root` finds it as, where that is another path.
     huge_pages: switch huge pages on for the whole node while a GPU's bytes are copied.
-    page_threads: that move memory which does not go through CRIU; 0: as many as CPUs.
+    page_threads: that move memory which does not go through CRIU; 0: as many as CPUs, at a restore
+    as those that the container may use too.
     compression: of page files on the claim; None: none.
     """
 

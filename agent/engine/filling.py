@@ -14,6 +14,7 @@ import msgspec
 
 from agent.engine.threads import to_its_end
 from agent.kernel import children
+from agent.kernel.workers import Threads
 from agent.pages import load, loader
 from agent.pages.index import Index, Opened
 from chrek import errors
@@ -31,18 +32,18 @@ RestoreError."""
 
 
 @contextlib.asynccontextmanager
-async def ready(pages: Sequence[Opened], count: int) -> AsyncIterator[Fill]:
-    """What fills `pages` with `count` threads."""
-    parts = -(-count // THREADS_EACH)
+async def ready(pages: Sequence[Opened], threads: Threads) -> AsyncIterator[Fill]:
+    """What fills `pages` with these threads."""
+    parts = -(-threads.number // THREADS_EACH)
     if parts == 1 or sum(each.size_bytes for each in pages) < _WORTHWHILE_BYTES:
-        yield lambda pids: _here(pages, count, pids)
+        yield lambda pids: _here(pages, threads, pids)
         return
     plan = loader.Plan(
         index=Index([each.file for each in pages]),
         descriptors=[each.descriptor for each in pages],
         sizes=[each.size_bytes for each in pages],
         tables=[each.table for each in pages],
-        threads=-(-count // parts),
+        threads=threads._replace(number=-(-threads.number // parts)),
         of=parts,
         agent=os.getpid(),
     )
@@ -56,9 +57,9 @@ async def ready(pages: Sequence[Opened], count: int) -> AsyncIterator[Fill]:
         yield lambda pids: _by(channels, pids)
 
 
-async def _here(pages: Sequence[Opened], count: int, pids: dict[int, HostPID]) -> None:
+async def _here(pages: Sequence[Opened], threads: Threads, pids: dict[int, HostPID]) -> None:
     stop = threading.Event()
-    await to_its_end(load.load, pages, pids, count, stop, stop=stop)
+    await to_its_end(load.load, pages, pids, threads, stop, stop=stop)
 
 
 async def _by(channels: Sequence[socket.socket], pids: dict[int, HostPID]) -> None:

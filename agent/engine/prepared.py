@@ -123,7 +123,7 @@ async def prepare(
         for name, content in (passed.images | advised | {_FILES_IMAGE: files}).items():
             _put(place, name, content)
         large_files = [(by_name[f"{CRIU_DIR}/{name}"], fd) for name, fd in linked.items()]
-        threads = workers.threads(means.settings.page_threads)
+        threads = workers.near(target.init, means.settings.page_threads)
         fill = await stack.enter_async_context(filling.ready(pages, threads)) if pages else None
         verified = asyncio.ensure_future(asyncio.to_thread(_verify, large_files))
         try:

@@ -2,8 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from agent.kernel import cpus
 
 _MOST_THREADS: Final = 32
 _NOTHING: Final = object()
@@ -14,9 +16,23 @@ class StoppedError(Exception):
     """Somebody else wanted it to end."""
 
 
+class Threads(NamedTuple):
+    """So many, which run on these CPUs; on any, where none are named."""
+
+    number: int
+    cpus: frozenset[int] = frozenset()
+
+
 def threads(wished: int = 0) -> int:
     """How many: as wished, else one for each CPU that this process may use."""
     return wished or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+
+
+def near(pid: int, wished: int = 0) -> Threads:
+    """For the memory of another process: as many as wished, else one for each CPU that is near to
+    it."""
+    where = cpus.near(pid)
+    return Threads(wished or min(len(where), _MOST_THREADS), where)
 
 
 def spread(
@@ -26,7 +42,8 @@ def spread(
     begin: Callable[[], Callable[[T], object]],
 ) -> None:
     """Do what `begin` gives, asked once in each of `count` threads, with each item; on the first
-    error, or `stop`, no further item is begun. Raises that error, or StoppedError."""
+    error, or `stop`, no further item is begun. The threads end with this; the caller's is none of
+    them, and stays as it is. Raises that error, or StoppedError."""
     source, taking = iter(items), threading.Lock()
     failures: list[BaseException] = []
 
@@ -42,13 +59,22 @@ def spread(
         except BaseException as error:
             failures.append(error)
 
-    others = [threading.Thread(target=work, name="pages") for _ in range(count - 1)]
-    for thread in others:
-        thread.start()
-    work()
-    for thread in others:
-        thread.join()
+    running: list[threading.Thread] = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=work, name="pages")
+            thread.start()
+            running.append(thread)
+        _join(running)
+    except BaseException as error:  # no room for one more, or a signal for the caller
+        failures.append(error)
+        _join(running)
     if failures:
         raise failures[0]
     if stop.is_set():
         raise StoppedError
+
+
+def _join(running: Sequence[threading.Thread]) -> None:
+    for thread in running:
+        thread.join()

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import Final, NamedTuple
 
-from agent.kernel import workers
+from agent.kernel import cpus, workers
 from agent.kernel.memory import Buffer, Other, address_of
+from agent.kernel.workers import Threads
 from agent.pages.index import Opened
 from agent.store import contents, hashing
 from agent.store.compressed import Reader
@@ -39,12 +40,12 @@ _ALL: Final = Share(0, 1)
 def load(
     pages: Collection[Opened],
     pids: Mapping[int, int],
-    count: int,
+    threads: Threads,
     stop: threading.Event,
     share: Share = _ALL,
 ) -> None:
     """Fill the memory of the processes `pids` (as the container counts -> as this machine does)
-    with `count` threads, or a share of it. Raises DamagedError, RestoreError, StoppedError."""
+    with these threads, or a share of it. Raises DamagedError, RestoreError, StoppedError."""
     with ExitStack() as stack:
         others: dict[int, Other] = {}
         for each in pages:
@@ -55,6 +56,7 @@ def load(
                 others[pid] = stack.enter_context(_other(pid, pids[pid]))
 
         def begin() -> Callable[[_Stripe], None]:
+            cpus.stay_on(threads.cpus)
             reader = _Reader()
 
             def one(stripe: _Stripe) -> None:
@@ -67,7 +69,7 @@ def load(
             return one
 
         stripes = islice(_stripes(pages), share.number, None, share.of)
-        workers.spread(stripes, count, stop, begin)
+        workers.spread(stripes, threads.number, stop, begin)
 
 
 def _stripes(pages: Collection[Opened]) -> Iterator[_Stripe]:

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from agent.kernel import memory
+from agent.kernel.workers import Threads
 from agent.pages import load
 from agent.pages.index import Extents, Index, Opened
 from agent.pages.load import Share
@@ -34,7 +35,7 @@ class Plan(msgspec.Struct, frozen=True):
     descriptors: list[int]
     sizes: list[int]
     tables: list[Table | None]
-    threads: int
+    threads: Threads
     of: int
     agent: int
 

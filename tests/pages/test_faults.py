@@ -37,9 +37,9 @@ def held(all_lives: Lives) -> tuple[Stored, Any]:
     return stored, told
 
 
-def started(lives: Lives, name: str) -> Life:
+def started(lives: Lives, name: str, mebibytes: int = 40) -> Life:
     volume = Volume(str(memory.OWN_PROGRAMS), "/own", read_only=True)
-    return lives.start(name, PYTHON, "/own/holding.py", "40", volumes=[volume])
+    return lives.start(name, PYTHON, "/own/holding.py", str(mebibytes), volumes=[volume])
 
 
 def cold(lives: Lives, name: str, told: Any) -> bool:

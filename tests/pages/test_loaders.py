@@ -124,12 +124,13 @@ _AGENT = """
 import asyncio, os
 from agent.engine import filling
 from agent.pages.index import Extents, Opened, PageFile
+from agent.kernel.workers import Threads
 
 async def main():
     filling._WORTHWHILE_BYTES = 0
     file = PageFile("pages-1.bin", 1, False, b"", b"", [])
     pages = [Opened(file, Extents(b""), os.open("/dev/null", os.O_RDONLY), 0)]
-    async with filling.ready(pages, filling.THREADS_EACH + 1):
+    async with filling.ready(pages, Threads(filling.THREADS_EACH + 1)):
         print("ready", flush=True)
         await asyncio.sleep(60)
 

@@ -1,0 +1,72 @@
+"""Work spread over threads: all of it is done, or the first error is told and nothing goes on."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from agent.kernel import workers
+
+ITEMS = 1000
+
+
+def spread(one: Callable[[int], object], stop: threading.Event | None = None) -> None:
+    workers.spread(range(ITEMS), 3, stop or threading.Event(), lambda: one)
+
+
+def left() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name == "pages"]
+
+
+def test_every_item_is_done_once_and_never_by_the_caller() -> None:
+    done: list[int] = []
+    by: set[threading.Thread] = set()
+
+    def one(item: int) -> None:
+        done.append(item)
+        by.add(threading.current_thread())
+
+    spread(one)
+    assert sorted(done) == list(range(ITEMS))
+    assert threading.current_thread() not in by
+    assert not left()
+
+
+def test_an_error_ends_it() -> None:
+    done: list[int] = []
+
+    def one(item: int) -> None:
+        done.append(item)
+        if item == 10:
+            raise KeyError(item)
+        time.sleep(0.001)
+
+    with pytest.raises(KeyError):
+        spread(one)
+    assert len(done) < ITEMS
+    assert not left()
+
+
+def test_so_does_a_signal_for_the_caller() -> None:
+    done: list[int] = []
+
+    def one(item: int) -> None:
+        done.append(item)
+        if item == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+    with pytest.raises(KeyboardInterrupt):
+        spread(one)
+    assert len(done) < ITEMS
+    assert not left()
+
+
+def test_and_so_does_whoever_wants_it_to_stop() -> None:
+    stop = threading.Event()
+    with pytest.raises(workers.StoppedError):
+        spread(lambda item: item < 10 or stop.set(), stop)
+    assert not left()
