@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.engine import filling
-from agent.pages import workers
+from agent.kernel import workers
 from tests.machine.conftest import PYTHON, Chrek, _remove_shim, chrek, shim, wait_for
 from tests.pages.memory import OWN_PROGRAMS
 from tests.survival.lives import PROGRAMS
