@@ -1,8 +1,8 @@
 """`python -m bench.compression`: when it pays to compress large memory on its volume.
 
-The same memory is checkpointed with each codec and restored from the page cache and from a disk
-that gives so many MB/s and no more: the kernel's throttling of block devices stands for a network
-volume.
+The same memory is checkpointed with each codec and restored from the page cache, from the disk, and
+from a disk that gives so many MB/s and no more: the kernel's throttling of block devices stands for
+a network volume.
 """
 
 import argparse
@@ -10,7 +10,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -23,7 +24,7 @@ from bench.budget import Budget
 from bench.chrek_side import Chrek
 from bench.failures import SideFailedError, UnavailableError
 from bench.memory.rows import engine_seconds
-from bench.results import Results, Row, row
+from bench.results import Cache, Results, Row, row
 from bench.side import Checkpointed, Restored
 from bench.workload import Workload
 
@@ -31,8 +32,6 @@ _PART: Final = "compression"
 _KINDS: Final = ("weights", "text", "random")
 _CODECS: Final = ("none", "lz4", "zstd:1", "zstd:3")
 _CGROUP: Final = Path("/sys/fs/cgroup/blkio")
-_PAGE: Final = 0
-"""A rate: no disk."""
 _MEGA: Final = 1_000_000
 
 
@@ -92,13 +91,41 @@ class Throttle:
         place.write_text(f"{self._device} {rate_bytes}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a checkpoint is read from. rate: MB/s that a disk gives; None for all that it can."""
+
+    cache: Cache
+    rate: int | None = None
+    throttle: Throttle | None = None
+
+    @property
+    def name(self) -> str:
+        """For a person."""
+        if self.rate is None:
+            return {"page": "page cache"}.get(self.cache, self.cache)
+        return f"{self.rate} MB/s"
+
+    def reached(self) -> AbstractContextManager[None]:
+        """For the time of a restore."""
+        if self.throttle is None or self.rate is None:
+            return nullcontext()
+        return self.throttle.at(self.rate)
+
+
 def _measured(
     asked: argparse.Namespace, work: Path, stack: ExitStack, found: Results, budget: Budget
 ) -> None:
     side = Chrek(work)
     stack.callback(entry.closed, side)
-    throttle = Throttle(work)
-    stack.callback(throttle.close)
+    places = [_Place("page"), _Place("disk")]
+    try:
+        throttle = Throttle(work)
+    except UnavailableError as error:
+        budget.leave_out("disks that give less", str(error))
+    else:
+        stack.callback(throttle.close)
+        places += [_Place("disk", rate, throttle) for rate in sorted(asked.rates, reverse=True)]
     stack.callback(entry.undisturbed)
     program = workload.installed(work)
     for data in asked.data:
@@ -108,13 +135,13 @@ def _measured(
                 print(f"bench: {name}", file=sys.stderr)
                 service = workload.made(asked.size << 20, program, data)
                 try:
-                    found.add(_case(side, service, codec, asked, throttle))
+                    found.add(_case(side, service, codec, asked.rounds, places))
                 finally:
                     side.discard()
 
 
 def _case(
-    side: Chrek, service: Workload, codec: str, asked: argparse.Namespace, throttle: Throttle
+    side: Chrek, service: Workload, codec: str, rounds: int, places: Sequence[_Place]
 ) -> list[Row]:
     side.compression = codec
     side.start(service)
@@ -124,20 +151,21 @@ def _case(
     side.end_source()
     stored_bytes = side.stored_bytes()
     rows = [_checkpointed(service, codec, made, stored_bytes)]
-    for rate in (_PAGE, *sorted(asked.rates, reverse=True)):
-        samples = [_restored(side, service, digest, rate, throttle) for _ in range(asked.rounds)]
+    for place in places:
+        samples = [_restored(side, service, digest, place) for _ in range(rounds)]
         restored = row(
             "restore",
             service.size_bytes,
             "chrek",
             data=service.data,
-            cache="disk" if rate else "page",
+            cache=place.cache,
+            place=place.name,
             phases=figures.medians([sample.phases for sample in samples]),
             total_seconds=median(sample.seconds for sample in samples),
             engine_seconds=median(map(engine_seconds, samples)),
             compression=codec,
             stored_bytes=stored_bytes,
-            disk_bytes_per_second=rate * _MEGA or None,
+            disk_bytes_per_second=place.rate and place.rate * _MEGA,
         )
         rows.append(restored)
     return rows
@@ -150,16 +178,12 @@ def _checkpointed(service: Workload, codec: str, made: Checkpointed, stored_byte
     )  # fmt: skip
 
 
-def _restored(
-    side: Chrek, service: Workload, digest: str, rate: int, throttle: Throttle
-) -> Restored:
+def _restored(side: Chrek, service: Workload, digest: str, place: _Place) -> Restored:
     quiet.wait()
-    if rate == _PAGE:
-        restored = side.restore()
-    else:
+    if place.cache == "disk":
         caches.drop(side.checkpoints)
-        with throttle.at(rate):
-            restored = side.restore()
+    with place.reached():
+        restored = side.restore()
     try:
         if service.digest() != digest:
             raise SideFailedError("what was restored holds other memory")
@@ -169,27 +193,24 @@ def _restored(
 
 
 def restores(found: Sequence[Row]) -> Table:
-    """Seconds by data, codec and rate."""
-    rates = sorted({_rate(each) for each in found if each["case"] == "restore"} - {_PAGE})
+    """Seconds by data, codec and place."""
+    of = [each for each in found if each["case"] == "restore"]
+    places = list(dict.fromkeys(each["place"] for each in of))
     made = tables.table(
-        "restores, seconds of the engine, from the page cache and from a disk that gives so much",
+        "restores, seconds of the engine, by where the checkpoint is",
         ("data", "compression"),
-        ("stored", "compressed in s", "page cache", *(f"{rate} MB/s" for rate in rates)),
+        ("stored", "compressed in s", *places),
     )
     for packed in (each for each in found if each["case"] == "checkpoint"):
-        of = [each for each in found if _same(each, packed) and each["case"] == "restore"]
-        seconds = {_rate(each): each["engine_seconds"] for each in of}
+        seconds = {each["place"]: each["engine_seconds"] for each in of if _same(each, packed)}
         made.add_row(
-            packed["data"], packed["compression"],
+            packed["data"],
+            packed["compression"],
             f"{packed['stored_bytes'] / packed['bytes']:.0%}",
             f"{packed['phases'].get('compress', 0.0):.2f}",
-            *(f"{seconds[rate]:.2f}" for rate in (_PAGE, *rates)),
-        )  # fmt: skip
+            *(f"{seconds[place]:.2f}" for place in places),
+        )
     return made
-
-
-def _rate(each: Row) -> int:
-    return int(each["disk_bytes_per_second"] or 0) // _MEGA
 
 
 def _same(each: Row, other: Row) -> bool:

@@ -35,6 +35,7 @@ print(ctypes.addressof(ctypes.c_char.from_buffer(memory)), flush=True)
 sys.stdin.read()
 """
 _libc: Final = ctypes.CDLL(None)  # its calls do not hold Python's lock
+_libc.mmap.restype = ctypes.c_void_p
 Step = Callable[[Buffer, int], object]
 
 ALONE: Final = (
@@ -47,39 +48,60 @@ ALONE: Final = (
 TOGETHER: Final = tuple(
     f"{what}, {pages} pages"
     for pages in _PAGES
-    for what in ("writev", "preadv+writev", "preadv+hash+writev")
+    for what in ("writev", "preadv+writev", "preadv+hash+writev", "map+hash+writev")
 )
-"""writev: process_vm_writev into another process's fresh memory."""
+"""writev: process_vm_writev into another process's fresh memory. map: each block of the file is
+mapped, and hashed and written from there, instead of read."""
+COLD: Final = ("preadv+hash, cold disk", "O_DIRECT+hash, cold disk")
+"""From a file that is not in the page cache."""
 
 
 def rows(
-    work: Path, size_bytes: int, counts: Sequence[int], names: Sequence[str] = (*ALONE, *TOGETHER)
+    work: Path,
+    size_bytes: int,
+    counts: Sequence[int],
+    names: Sequence[str] = (*ALONE, *TOGETHER),
+    cold: Sequence[str] = COLD,
 ) -> Iterator[Row]:
-    """One for each of `names` and number of threads, as it is known. size_bytes: a multiple of
-    STRIPE_BYTES; a file of so much in `work`, in the page cache, is what is read."""
+    """One for each of `names` and number of threads, as it is known, then for those of `cold`.
+    size_bytes: a multiple of STRIPE_BYTES; a file of so much in `work` is what is read."""
     with _file(work / "limits", size_bytes) as descriptor:
         for count in counts:
             for name in names:
                 warm.warm(size_bytes)
                 seconds = _measured(name, descriptor, size_bytes, count)
                 yield results.row("limit", size_bytes, name, total_seconds=seconds, threads=count)
+        for count in counts:
+            for name in cold:
+                seconds = _cold(name, descriptor, size_bytes, count)
+                yield results.row(
+                    "limit", size_bytes, name, cache="disk", total_seconds=seconds, threads=count
+                )  # fmt: skip
+
+
+def _cold(name: str, descriptor: int, size_bytes: int, count: int) -> float:
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    flags = os.O_RDONLY | (os.O_DIRECT if name.startswith("O_DIRECT") else 0)
+    opened = os.open(f"/proc/self/fd/{descriptor}", flags)
+    try:
+        return _timed([_reading(opened), _hashed], size_bytes, count)
+    finally:
+        os.close(opened)
 
 
 def _measured(name: str, descriptor: int, size_bytes: int, count: int) -> float:
-    def read(buffer: Buffer, offset: int) -> None:
-        buffer.fill(descriptor, _BLOCK, offset)
-
-    def hashed(buffer: Buffer, _: int) -> None:
-        hashing.of_block(buffer.view)
-
     what, _, pages = name.partition(", ")
     advice = _PAGES.get(pages.removeprefix("fresh ").removesuffix(" pages"), 0)
-    steps: dict[str, Step] = {"preadv": read, "hash": hashed}
+    steps: dict[str, Step] = {"preadv": _reading(descriptor), "hash": _hashed}
     if pages.startswith("fresh"):
         return _read_into(descriptor, size_bytes, count, advice)
     if what == "memcpy":
         return _copied(size_bytes, count)
     *before, last = what.split("+")
+    if what.startswith("map"):
+        with _other(size_bytes, advice) as (other, address):
+            return _timed([_mapping(descriptor, other, address)], size_bytes, count)
     if last == "writev":
         with _other(size_bytes, advice) as (other, address):
             write = _writing(other, address)
@@ -110,6 +132,27 @@ def _read_into(descriptor: int, size_bytes: int, count: int, advice: int) -> flo
         memory.read(descriptor, view[start : start + STRIPE_BYTES], start)
 
     return _spread(lambda: stripe, size_bytes, count)
+
+
+def _reading(descriptor: int) -> Step:
+    return lambda buffer, offset: buffer.fill(descriptor, _BLOCK, offset)
+
+
+def _hashed(buffer: Buffer, _: int) -> None:
+    hashing.of_block(buffer.view)
+
+
+def _mapping(descriptor: int, other: Other, address: int) -> Step:
+    flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
+
+    def step(_: Buffer, offset: int) -> None:
+        here = _libc.mmap(None, _BLOCK, mmap.PROT_READ, flags, descriptor, ctypes.c_long(offset))
+        view = memoryview((ctypes.c_char * _BLOCK).from_address(here)).cast("B")
+        hashing.of_block(view)
+        other.write([(here, address + offset, _BLOCK)])
+        _libc.munmap(ctypes.c_void_p(here), ctypes.c_size_t(_BLOCK))
+
+    return step
 
 
 def _writing(other: Other, address: int) -> Step:

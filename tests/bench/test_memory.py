@@ -99,8 +99,9 @@ def test_every_limit_is_measured_with_every_number_of_threads(work: Path) -> Non
     size = 2 * limits.STRIPE_BYTES
     found = list(limits.rows(work, size, [1, 2]))
     names = [*limits.ALONE, *limits.TOGETHER]
-    assert [(row["system"], row["threads"]) for row in found] == [
-        (name, count) for count in (1, 2) for name in names
+    assert [(row["system"], row["threads"], row["cache"]) for row in found] == [
+        *((name, count, "page") for count in (1, 2) for name in names),
+        *((name, count, "disk") for count in (1, 2) for name in limits.COLD),
     ]
     assert all(row["case"] == "limit" and row["total_seconds"] > 0 for row in found)
     assert list(work.iterdir()) == []
