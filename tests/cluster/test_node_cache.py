@@ -1,5 +1,5 @@
 """A capture is put together on the node's own disk, and the copy that stays there is what pods of
-this node are restored from."""
+this node are restored from. The claim has large memory compressed, the node as it is."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ def node(cluster: Cluster) -> Node:
 
 @pytest.fixture(scope="module")
 def team(cluster: Cluster, node: Node) -> Iterator[Team]:
-    with at_work(cluster, "copies") as made:
+    with at_work(cluster, "copies", "storage.compression=zstd") as made:
         made.create(deployment("web", 1, pod("x", model(mebibytes=MEBIBYTES))))
         yield made
 
@@ -52,6 +52,11 @@ def kept(team: Team, node: Node) -> list[Path]:
     return sorted(team.copies(node).glob("*/*/manifest.json"))
 
 
+def pages(place: Path) -> set[str]:
+    """How the names of page files end."""
+    return {path.suffix for path in place.glob("pages-*")}
+
+
 def test_a_capture_goes_through_the_nodes_directory_and_stays_there(
     team: Team, node: Node, token: str
 ) -> None:
@@ -62,6 +67,8 @@ def test_a_capture_goes_through_the_nodes_directory_and_stays_there(
     [manifest] = kept(team, node)
     [stored] = team.claim.glob(f"{team.namespace}/*/*/manifest.json")
     assert manifest.read_bytes() == stored.read_bytes()
+    assert pages(manifest.parent) == {".bin"}
+    assert pages(stored.parent) == {".zst"}
     assert not list(team.copies(node).glob("*/.*"))
     assert not list(team.claim.glob(f"{team.namespace}/*/.*"))
     assert counted(team, "chrek_node_cache_bytes") > MEBIBYTES << 20
@@ -72,7 +79,7 @@ def test_pods_are_restored_from_it_without_the_volumes_files(
 ) -> None:
     before = restores(team, "hit")
     [stored] = team.claim.glob(f"{team.namespace}/*/*/manifest.json")
-    files = [*stored.parent.glob("pages-*.bin"), *stored.parent.glob("criu/*")]
+    files = [*stored.parent.glob("pages-*"), *stored.parent.glob("criu/*")]
     for file in files:
         file.rename(f"{file}.away")
     try:
@@ -93,6 +100,7 @@ def test_a_node_that_has_none_is_filled_once_the_pod_runs(
     team.restored(token)
     assert restores(team, "miss") == misses + 1
     team.wait("the node to be filled", lambda: kept(team, node))
+    assert pages(kept(team, node)[0].parent) == {".bin"}
     team.restored(token)
     assert (restores(team, "hit"), restores(team, "miss")) == (hits + 1, misses + 1)
 
