@@ -295,6 +295,12 @@ class RestoreError(ChrekError):
     reason = "RestoreFailed"
 
 
+class OutOfMemoryError(RestoreError):
+    """The kernel killed what was restored: the container, its pod or the node has too little."""
+
+    reason = "OutOfMemory"
+
+
 class CopyDamagedError(RestoreError):
     """The node's own copy of a checkpoint is not what was published. It is gone now."""
 

@@ -25,10 +25,8 @@ _LOOK_SECONDS = 0.5
 
 def levels(target: Target) -> list[Level]:
     """The cgroups that `target`'s memory is charged to, outermost first, with a limit or not."""
-    paths = cgroups.of(target.init)
-    hierarchy = "memory" if "memory" in paths else ""
-    lowest = cgroups.directory(hierarchy, paths[hierarchy])
-    top = cgroups.directory(hierarchy, "/")
+    lowest = cgroups.charged(target.init)
+    top = cgroups.directory(cgroups.hierarchy("memory", cgroups.of(target.init)), "/")
     chain = [lowest, *lowest.parents]
     chain = chain[: chain.index(top)] if top in chain else chain[:1]
     # A container may have cgroups of its own below the one that its runtime made.

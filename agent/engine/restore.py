@@ -12,7 +12,7 @@ from typing import Literal
 
 from agent.criu import log, rpc
 from agent.criu.rpc import CRIUFailedError
-from agent.engine import entering, gpu_placement, operations, orphans, stdio
+from agent.engine import entering, gpu_placement, killed, operations, orphans, stdio
 from agent.engine.compare import compare
 from agent.engine.means import Means
 from agent.engine.prepared import Prepared
@@ -174,7 +174,8 @@ async def _restore(work: _Work) -> Restored:
                 into = functools.partial(apply, written=written, restart=restart)
                 await to_its_end(into, prepared.archive, file_roots)
         stopped = placement is not None
-        pid = await _run_criu(work, criu, manifest, prepared, streams, stopped=stopped)
+        with killed.said(target):
+            pid = await _run_criu(work, criu, manifest, prepared, streams, stopped=stopped)
         if placement is not None:
             await gpu_placement.resumed(placement, target, pid, work.means)
         with phase("leave"):

@@ -33,6 +33,18 @@ def directory(hierarchy: str, path: str) -> Path:
     return base / path.lstrip("/")
 
 
+def hierarchy(controller: str, paths: dict[str, str]) -> str:
+    """Which hierarchy of `paths` has a controller: one of its own on cgroup v1, else that of v2."""
+    return controller if controller in paths else ""
+
+
+def charged(pid: int) -> Path:
+    """The cgroup that the memory of `pid` is charged to. Raises OSError once that is gone."""
+    paths = of(pid)
+    memory = hierarchy("memory", paths)
+    return directory(memory, paths[memory])
+
+
 def open_procs(paths: dict[str, str]) -> list[int]:
     """Descriptors of every cgroup.procs of `paths`, to be written once inside is prepared."""
     descriptors: list[int] = []
