@@ -4,9 +4,11 @@ import functools
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from agent.node import flags as agent_flags
+from agent.node import work
 from webhook import settings as webhook_settings
 
 from .rendering import CHART, REPOSITORY, SIZE, Values, merged, pod, render
@@ -114,6 +116,21 @@ def test_every_switch_reaches_the_agent() -> None:
     assert asked.retention == agent_flags.Retention(
         keep=5, claim_bytes=3 << 39, init_image="docker.io/chrek/init:0.1.0"
     )
+
+
+def test_extra_environment_reaches_the_agents_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = {"CHREK_HUGE_PAGES": "always", "CHREK_PAGE_THREADS": "3"}
+    extra = [{"name": name, "value": value} for name, value in chosen.items()]
+    values: Values = {"agent": {"extraEnv": extra, "filesLimit": "512Mi"}}
+    (container,) = pod(render(SIZE, values), "agent")["spec"]["containers"]
+    for each in container["env"]:
+        if "value" in each:
+            monkeypatch.setenv(each["name"], each["value"])
+    settings = work._settings(agent_flags.parse(arguments("agent", SIZE, values)))
+    assert settings.huge_pages is True
+    assert settings.page_threads == 3
+    assert settings.files_limit_bytes == 512 << 20
+    assert settings.shown_root == Path("/var/lib/chrek/chrek.my-team")
 
 
 def test_every_flag_of_the_agent_is_in_the_table_of_settings_with_its_value() -> None:
