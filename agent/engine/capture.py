@@ -23,7 +23,7 @@ from agent.criu.rpc import CRIUFailedError, CRIUStillError
 from agent.engine import entering, gpu, gpu_room, identity, inspect, operations, staging
 from agent.engine.inspect import Inspected
 from agent.engine.means import Means
-from agent.engine.staging import Staging
+from agent.engine.staging import Publication, Staging
 from agent.engine.threads import to_its_end
 from agent.files import measure, roots
 from agent.files.archive import Archive
@@ -118,9 +118,8 @@ async def capture(asked: Capture, *, store: Checkpoints, means: Means) -> Stored
             stop = threading.Event()
             packed = await to_its_end(_pack, work, stop, stop=stop)
         seal = functools.partial(_sealed, work, packed, variant, seconds)
-        path, manifest = await place.publish(
-            packed.files, seal, settings.compression, replace=asked.replace
-        )
+        wanted = Publication(packed.files, seal, settings.compression, asked.replace)
+        path, manifest = await place.publish(wanted)
         return Stored(path, msgspec.structs.replace(manifest, phases=dict(seconds)))
 
 

@@ -28,8 +28,17 @@ _log = logging.getLogger("chrek.capture")
 _LAST_SECONDS: Final = 5.0
 """So long a copy that was given up is waited for: its volume may hang."""
 
-Seal = Callable[[list[StoredFile]], Manifest]
-"""Write the manifest of these files, and its signature, to where a capture is put together."""
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What becomes of what was put together. files: all of it. seal: writes the manifest of these
+    files as they lie on the volume, and its signature, beside them. compression: of page files
+    there. replace: in the place of an existing variant."""
+
+    files: list[StoredFile]
+    seal: Callable[[list[StoredFile]], Manifest]
+    compression: Compression | None
+    replace: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,63 +62,42 @@ class Staging:
         """The directory, gone after the block."""
         return self.home.staging(self.path)
 
-    async def publish(
-        self,
-        files: list[StoredFile],
-        seal: Seal,
-        compression: Compression | None,
-        *,
-        replace: bool,
-    ) -> tuple[Path, Manifest]:
-        """What is in `path`, these files, as a checkpoint of the volume, whole or not at all, its
-        page files compressed as wanted; raises ExistsError, StorageError."""
+    async def publish(self, wanted: Publication) -> tuple[Path, Manifest]:
+        """What is in `path` as a checkpoint of the volume, whole or not at all; raises ExistsError,
+        StorageError."""
         stop = threading.Event()
 
         def step() -> None:
             if stop.is_set():
                 raise copying.GivenUpError
 
-        work = self._in_place if self.beside is None else self._copied
-        made = functools.partial(work, files, seal, compression, step, replace=replace)
-        return await or_given_up(made, stop=stop, seconds=_LAST_SECONDS)
+        work = functools.partial(self._published, wanted, step)
+        return await or_given_up(work, stop=stop, seconds=_LAST_SECONDS)
 
-    def _in_place(
-        self,
-        files: list[StoredFile],
-        seal: Seal,
-        compression: Compression | None,
-        step: Callable[[], object],
-        *,
-        replace: bool,
-    ) -> tuple[Path, Manifest]:
-        if compression:
-            with phase("compress"):
-                files = copying.compress(self.path, files, compression, step)
-        with phase("publish"):
-            manifest = seal(files)
-            return self.volume.publish(self.path, manifest.variant, replace=replace), manifest
-
-    def _copied(
-        self,
-        files: list[StoredFile],
-        seal: Seal,
-        compression: Compression | None,
-        step: Callable[[], object],
-        *,
-        replace: bool,
-    ) -> tuple[Path, Manifest]:
-        assert self.beside is not None
-        if compression is None:
+    def _published(self, wanted: Publication, step: Callable[[], object]) -> tuple[Path, Manifest]:
+        if self.beside is None:
+            return self._in_place(wanted, step)
+        if wanted.compression is None:
             self._refuse_full()
         with self.volume.staging(self.beside):
             with phase("copy"):
-                files = copying.copy(self.path, files, self.beside, step, compression)
+                files = copying.copy(self.path, wanted.files, self.beside, step, wanted.compression)
             with phase("publish"):
-                manifest = seal(files)
+                manifest = wanted.seal(files)
                 copying.seal(self.path, self.beside)
                 self._keep(manifest)  # before: what is published must not wait to be told of
-                path = self.volume.publish(self.beside, manifest.variant, replace=replace)
+                path = self.volume.publish(self.beside, manifest.variant, replace=wanted.replace)
                 return path, manifest
+
+    def _in_place(self, wanted: Publication, step: Callable[[], object]) -> tuple[Path, Manifest]:
+        files = wanted.files
+        if wanted.compression:
+            with phase("compress"):
+                files = copying.compress(self.path, files, wanted.compression, step)
+        with phase("publish"):
+            manifest = wanted.seal(files)
+            path = self.volume.publish(self.path, manifest.variant, replace=wanted.replace)
+            return path, manifest
 
     def _keep(self, manifest: Manifest) -> None:
         """As the node's copy. A failure is of no consequence."""
