@@ -88,7 +88,7 @@ def made(program: Program, command: Sequence[str]) -> Workload:
 
 
 def _copied(name: str, work: Path) -> Path:
-    """Where containers find it, too."""
-    place = work / name
-    shutil.copyfile(_SOURCES / name, place)
-    return place
+    """Where containers find it, too, and what it imports beside it."""
+    for each in (name, "serving.py"):
+        shutil.copyfile(_SOURCES / each, work / each)
+    return work / name

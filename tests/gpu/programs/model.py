@@ -16,8 +16,9 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from serving import serve
 
 STARTED = time.time()
 PORT, WEIGHTS, SHAPE = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -221,24 +222,9 @@ def main() -> None:
             serve_socket(int(word[7:]))
             return
     engine = Remote() if "split" in sys.argv else Engine()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = 1 << 16  # one packet an answer
-
-        def do_GET(self) -> None:
-            content = json.dumps(engine.answer(self.path)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
     READY = time.time() - STARTED
     print("ready", os.getpid(), flush=True)
-    ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+    serve(PORT, engine.answer)
 
 
 main()

@@ -3,10 +3,9 @@
 usage: ranks.py PORT   / is the sum of what both had, after one more reduction.
 """
 
-import json
 import os
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import threading
 
 # Multicast over NVLink is not what is tried, and wants a machine of its own. The store of
 # torch.distributed has libuv's io_uring otherwise, which CRIU cannot dump.
@@ -20,6 +19,7 @@ for name, value in (
 
 import torch  # noqa: E402
 import torch.distributed as dist  # noqa: E402
+from serving import serve  # noqa: E402
 from torch.multiprocessing import SimpleQueue, get_context  # noqa: E402
 
 PORT, RANKS = int(sys.argv[1]), 2
@@ -43,29 +43,21 @@ def work(rank: int, asked: SimpleQueue, told: SimpleQueue) -> None:
         told.put(reduced(held))
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        body: object = {"ok": True}
-        if self.path != "/health":
-            for queue in asked:
-                queue.put(0)
-            body = [queue.get() for queue in told]
-        content = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
+def answer(path: str) -> object:
+    if path == "/health":
+        return {"ok": True}
+    with lock:
+        for queue in asked:
+            queue.put(0)
+        return [queue.get() for queue in told]
 
 
 if __name__ == "__main__":
-    context = get_context("spawn")
+    context, lock = get_context("spawn"), threading.Lock()
     asked = [context.SimpleQueue() for _ in range(RANKS)]
     told = [context.SimpleQueue() for _ in range(RANKS)]
     for rank in range(RANKS):
         context.Process(target=work, args=(rank, asked[rank], told[rank]), daemon=True).start()
     for queue in told:
         queue.get()
-    HTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+    serve(PORT, answer)

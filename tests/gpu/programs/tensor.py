@@ -10,14 +10,13 @@ no GPU; /beats is how often the thread has beaten; /busy/SECONDS keeps the GPU a
 what was put into flight and what arrived.
 """
 
-import json
 import os
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import torch
+from serving import serve
 
 PORT, GIB = int(sys.argv[1]), float(sys.argv[2])
 PINNED = "pinned" in sys.argv
@@ -101,31 +100,18 @@ class Flight:
             return {"sent": self.sent, "arrived": int(self.arrived)}
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 16  # one packet an answer
-
-    def do_GET(self) -> None:
-        if self.path == "/health":
-            body: object = {"ok": True, "pid": os.getpid()}
-        elif self.path == "/beats":
-            body = {"beats": beats}
-        elif self.path == "/flight":
-            body = flight.look()
-        elif self.path.startswith("/busy/"):
-            # clock cycles at some 2 GHz
-            torch.cuda._sleep(int(float(self.path[6:]) * 2e9))
-            body = {}
-        else:
-            body = look()
-        content = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
+def answer(path: str) -> object:
+    if path == "/health":
+        return {"ok": True, "pid": os.getpid()}
+    if path == "/beats":
+        return {"beats": beats}
+    if path == "/flight":
+        return flight.look()
+    if path.startswith("/busy/"):
+        # clock cycles at some 2 GHz
+        torch.cuda._sleep(int(float(path[6:]) * 2e9))
+        return {}
+    return look()
 
 
 look()
@@ -134,5 +120,4 @@ flight = Flight()
 if "flight" in sys.argv:
     threading.Thread(target=flight.fly, daemon=True).start()
 print("ready", flush=True)
-server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
-server.serve_forever()
+serve(PORT, answer)
