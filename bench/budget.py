@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Budget:
-    """seconds: after so many no new case begins; None: no limit. left_out: what did not."""
+    """seconds: after so many no new case begins, nor before then one that would take longer; None:
+    no limit. left_out: what did not begin."""
 
     seconds: float | None
     clock: Callable[[], float] = time.monotonic
@@ -17,11 +18,19 @@ class Budget:
     def __post_init__(self) -> None:
         self._began = self.clock()
 
-    def allows(self, what: str) -> bool:
-        """Whether `what` may begin now; noted if not."""
-        if self.seconds is None or self.clock() - self._began < self.seconds:
+    def allows(self, what: str, takes_seconds: float = 0.0) -> bool:
+        """Whether `what`, which takes about so long, may begin now; noted if not."""
+        if self.seconds is None:
             return True
-        self.leave_out(what, "no time was left")
+        left = self.seconds - (self.clock() - self._began)
+        if left > 0 and takes_seconds <= left:
+            return True
+        self.leave_out(
+            what,
+            f"it takes about {takes_seconds:.0f} s, and {left:.0f} s were left"
+            if left > 0
+            else "no time was left",
+        )
         return False
 
     def leave_out(self, what: str, why: str) -> None:

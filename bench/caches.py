@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.kernel import mounts
 from bench import commands
 from bench.failures import SideFailedError
 
@@ -22,17 +23,34 @@ def drop(directory: Path) -> None:
 
 
 @contextmanager
-def tmpfs(place: Path) -> Iterator[Path]:
-    """A tmpfs of as much memory as there is, on the new directory `place`."""
+def tmpfs(place: Path, *, huge: bool = False) -> Iterator[Path]:
+    """A tmpfs of as much memory as there is, on the new directory `place`; of huge pages, if `huge`
+    and the kernel has them for it."""
     place.mkdir()
     try:
-        commands.output(["mount", "-t", "tmpfs", "-o", "size=100%,mode=755", "bench", str(place)])
+        try:
+            _mount(place, *(["huge=always"] if huge else []))
+        except SideFailedError:
+            if not huge:
+                raise
+            _mount(place)
         try:
             yield place
         finally:
             _unmounted(place)
     finally:
         place.rmdir()
+
+
+def has_huge_pages(place: Path) -> bool:
+    """Whether the tmpfs on `place` is of huge pages."""
+    found = mounts.at(mounts.of("self"), str(place.resolve()))
+    return found is not None and found.super_option("huge") == "always"
+
+
+def _mount(place: Path, *options: str) -> None:
+    words = ",".join(["size=100%", "mode=755", *options])
+    commands.output(["mount", "-t", "tmpfs", "-o", words, "bench", str(place)])
 
 
 def _unmounted(place: Path) -> None:

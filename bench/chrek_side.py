@@ -13,12 +13,15 @@ from agent.settings import HUGE_PAGES, PAGE_THREADS
 from agent.store import space
 from bench import commands
 from bench.failures import SideFailedError
+from bench.peak import Peak
 from bench.side import Checkpointed, Restored
 from bench.workload import Workload
 
 _SOURCE = "source"
 _REPLICA = "replica"
-_CHECKPOINT = "bench"
+CHECKPOINT = "bench"
+_COMMAND = "chrek.cli.main"
+_CHECKOUT = Path(__file__).parents[1]
 
 
 class Chrek:
@@ -48,11 +51,11 @@ class Chrek:
 
     def checkpoint(self) -> Checkpointed:
         """`chrek checkpoint`: hashes and syncs the checkpoint, too."""
-        options = ("--as", _CHECKPOINT, "--compress", self.compression, "--json")
-        seconds, printed = self._timed("checkpoint", _SOURCE, *options)
+        options = ("--as", CHECKPOINT, "--compress", self.compression, "--json")
+        seconds, printed, peak = self._timed("checkpoint", _SOURCE, *options)
         self._stored = True
         made: dict[str, Any] = json.loads(printed)
-        return Checkpointed(seconds, made["frozen_seconds"], made["phases"])
+        return Checkpointed(seconds, made["frozen_seconds"], made["phases"], peak)
 
     def stored_bytes(self) -> int:
         """What its checkpoints take on the disk."""
@@ -65,11 +68,11 @@ class Chrek:
     def restore(self) -> Restored:
         """`chrek restore`: makes a container and restores into it."""
         options = ("--name", _REPLICA, "--on-failure", "fail", "--json")
-        seconds, printed = self._timed("restore", _CHECKPOINT, *options)
+        seconds, printed, peak = self._timed("restore", CHECKPOINT, *options)
         result: dict[str, Any] = json.loads(printed)[0]
         if not result["restored"]:
             raise SideFailedError(f"not restored: {result['message']}")
-        return Restored(seconds, result["phases"], result["seconds"])
+        return Restored(seconds, result["phases"], result["seconds"], peak)
 
     def end_restored(self) -> None:
         """`chrek stop`."""
@@ -82,11 +85,11 @@ class Chrek:
         finally:
             if self._stored:
                 self._stored = False
-                self._chrek("rm", _CHECKPOINT)
+                self._chrek("rm", CHECKPOINT)
 
     def manifest(self) -> dict[str, Any]:
         """Of the checkpoint."""
-        found: dict[str, Any] = json.loads(self._chrek("inspect", _CHECKPOINT, "--json"))
+        found: dict[str, Any] = json.loads(self._chrek("inspect", CHECKPOINT, "--json"))
         return found
 
     def log(self) -> str:
@@ -100,15 +103,23 @@ class Chrek:
         for container in json.loads(self._chrek("ps", "--json")):
             self._chrek("stop", container["name"])
 
-    def _argv(self, words: tuple[str, ...]) -> list[str]:
-        return [sys.executable, "-m", "chrek.cli.main", "--root", str(self._root), *words]
+    def _measured(self) -> Sequence[str]:
+        """The module, and its arguments, that captures and restores."""
+        return (_COMMAND,)
+
+    def _argv(self, module: Sequence[str], words: Sequence[str]) -> list[str]:
+        return [sys.executable, "-m", *module, "--root", str(self._root), *words]
 
     def _chrek(self, *words: str) -> str:
-        return commands.output(self._argv(words), env=_environment())
+        return commands.output(self._argv([_COMMAND], words), env=_environment())
 
-    def _timed(self, *words: str) -> tuple[float, str]:
-        chosen = {PAGE_THREADS: str(self.threads), HUGE_PAGES: self.huge_pages}
-        return commands.timed(self._argv(words), env=_environment() | chosen)
+    def _timed(self, *words: str) -> tuple[float, str, int]:
+        """Seconds, what was printed, and the most memory in bytes."""
+        peak = Peak()
+        env = _environment() | {PAGE_THREADS: str(self.threads), HUGE_PAGES: self.huge_pages}
+        argv = self._argv(self._measured(), words)
+        seconds, printed = commands.timed(argv, env=env, cwd=_CHECKOUT, beside=peak.watching)
+        return seconds, printed, peak.bytes
 
 
 def _environment() -> dict[str, str]:

@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 from bench.failures import SideFailedError, UnavailableError
@@ -14,9 +14,20 @@ _LIMIT_SECONDS = 600.0  # 64 GiB of a GPU, through CRIU
 _GRACE_SECONDS = 10.0
 _TOLD_CHARACTERS = 300
 
+Beside = Callable[[int], AbstractContextManager[None]]
+"""What is done while a program runs, given its PID."""
+
+
+def _nothing(_: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
 
 def output(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    beside: Beside = _nothing,
 ) -> str:
     """What a program printed; raises SideFailedError with its last words when it fails."""
     try:
@@ -33,7 +44,8 @@ def output(
     except FileNotFoundError as error:
         raise UnavailableError(f"{argv[0]} is not installed") from error
     try:
-        printed, complained = process.communicate(timeout=_LIMIT_SECONDS)
+        with beside(process.pid):
+            printed, complained = process.communicate(timeout=_LIMIT_SECONDS)
     except subprocess.TimeoutExpired as error:
         _end(process)
         raise SideFailedError(f"{argv[0]} took more than {_LIMIT_SECONDS:.0f} s") from error
@@ -47,11 +59,15 @@ def output(
 
 
 def timed(
-    argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    beside: Beside = _nothing,
 ) -> tuple[float, str]:
     """Wall seconds of a program from start to end, and what it printed."""
     started = time.monotonic()
-    printed = output(argv, env=env, cwd=cwd)
+    printed = output(argv, env=env, cwd=cwd, beside=beside)
     return time.monotonic() - started, printed
 
 

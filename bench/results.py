@@ -1,10 +1,10 @@
 """What every bench writes: rows of one shape in one file, added to as soon as each is known.
 
-A row has `case` (cold start, checkpoint, restore or limit), `data` (random, half-zero or zero;
-where it is compressed also weights or text), `bytes`, `system`, `cache` (page: the checkpoint's
-files are in the page cache; disk: they are not; tmpfs: they are on one), `phases` (seconds by name)
-and `total_seconds` (None: see `failure`).
-Beside these stand `part` (which bench), `machine`, and what one bench has more than the others.
+A row has `case` (cold start, checkpoint, restore, fill or limit), `data` (random, half-zero or
+zero; where it is compressed also weights or text), `bytes`, `system`, `cache` (page: the
+checkpoint's files are in the page cache; disk: they are not; tmpfs: they are on one), `phases`
+(seconds by name) and `total_seconds` (None: see `failure`). Beside these stand `part` (which bench),
+`machine`, and what one bench has more than the others.
 """
 
 import json
@@ -47,15 +47,14 @@ def row(
 class Results:
     """The rows of one part; those of other parts stay in the file as they are.
 
-    facts: of the machine, written with each row; may be added to.
+    facts: of the machine, written with each row; may be added to. Several may write to one file by
+    turns.
     """
 
     def __init__(self, place: Path, part: str, facts: Mapping[str, object]) -> None:
         self.rows: list[Row] = []
         self.facts = dict(facts)
         self._place, self._part = place, part
-        before = json.loads(place.read_text()) if place.exists() else []
-        self._others = [each for each in before if each.get("part") != part]
 
     def add(self, rows: Iterable[Row]) -> None:
         """Written when this returns: the machine may be gone the next moment."""
@@ -70,8 +69,10 @@ class Results:
 
     def write(self) -> None:
         """Again, with the facts that are known by now."""
+        before = json.loads(self._place.read_text()) if self._place.exists() else []
+        others = [each for each in before if each.get("part") != self._part]
         own = [each | {"part": self._part, "machine": self.facts} for each in self.rows]
         self._place.parent.mkdir(parents=True, exist_ok=True)
         staged = self._place.with_name(f".{self._place.name}")
-        staged.write_text(json.dumps(self._others + own, indent=1) + "\n")
+        staged.write_text(json.dumps(others + own, indent=1) + "\n")
         staged.replace(self._place)

@@ -13,6 +13,7 @@ import random
 import sys
 import threading
 import zlib
+from collections.abc import Callable
 
 _SIZE = int(sys.argv[1]) << 20
 _TILE = 16 << 20
@@ -24,11 +25,20 @@ def _made(data: str) -> mmap.mmap:
     """
     memory = mmap.mmap(-1, _SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     zeroes = {"half-zero": _SIZE // 2, "zero": _SIZE}.get(data, 0)
-    seed = memoryview({"weights": _weights, "text": _text}.get(data, os.urandom)(_TILE) * 2)
-    for at in range(0, _SIZE, _TILE):
-        size, turn = min(_TILE, _SIZE - at), at // _TILE * 4099 % _TILE
-        memory[at : at + size] = bytes(size) if at < zeroes else seed[turn : turn + size]
-    memory[:zeroes] = bytes(zeroes)
+    view = memoryview(memory)
+    zero, seed = os.open("/dev/zero", os.O_RDONLY), os.memfd_create("seed")
+    os.write(seed, {"weights": _weights, "text": _text}.get(data, os.urandom)(_TILE) * 2)
+
+    def tile(number: int) -> None:
+        at = number * _TILE
+        end = min(at + _TILE, _SIZE)
+        cut = min(max(at, zeroes), end)
+        _read(zero, view[at:cut], 0)
+        _read(seed, view[cut:end], number * 4099 % _TILE)
+
+    _spread(tile)
+    os.close(zero)
+    os.close(seed)
     return memory
 
 
@@ -48,22 +58,38 @@ def _text(size: int) -> bytes:
     return ("".join(lines).encode().ljust(size // 8) * 8)[:size]
 
 
-def _sum() -> str:
-    """Of the whole memory, by a thread for each core, none of which stays."""
-    view = memoryview(MEMORY)
-    sums = [0] * -(-_SIZE // _TILE)
-    numbers = iter(range(len(sums)))
+def _read(descriptor: int, view: memoryview, offset: int) -> None:
+    """Fill `view`; other threads run meanwhile."""
+    while view:
+        size = os.preadv(descriptor, [view], offset)
+        view, offset = view[size:], offset + size
 
-    def work() -> None:
+
+def _spread(work: Callable[[int], object]) -> None:
+    """Do it with the number of each tile, by a thread for each core, none of which stays."""
+    numbers = iter(range(-(-_SIZE // _TILE)))
+
+    def some() -> None:
         for number in numbers:
-            sums[number] = zlib.crc32(view[number * _TILE : (number + 1) * _TILE])
+            work(number)
 
-    threads = [threading.Thread(target=work) for _ in os.sched_getaffinity(0)]
+    threads = [threading.Thread(target=some) for _ in os.sched_getaffinity(0)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return f"{zlib.crc32(repr(sums).encode()):08x}"
+
+
+def _sum() -> str:
+    """Of the whole memory."""
+    view = memoryview(MEMORY)
+    sums: dict[int, int] = {}
+
+    def tile(number: int) -> None:
+        sums[number] = zlib.crc32(view[number * _TILE : (number + 1) * _TILE])
+
+    _spread(tile)
+    return f"{zlib.crc32(repr(sorted(sums.items())).encode()):08x}"
 
 
 MEMORY = _made(sys.argv[3] if len(sys.argv) > 3 else "random")

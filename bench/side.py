@@ -9,21 +9,26 @@ from bench.workload import Workload
 @dataclass(frozen=True, slots=True)
 class Checkpointed:
     """seconds: wall time of the command. frozen_seconds: CRIU's freezing plus frozen time.
-    phases: seconds by name, as the side itself tells them."""
+    phases: seconds by name, as the side itself tells them. peak_bytes: of the side's own processes
+    (bench.peak)."""
 
     seconds: float
     frozen_seconds: float
     phases: dict[str, float]
+    peak_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
     """seconds: wall time of the command. inner_seconds: what a side says that its work took,
-    less than `seconds` by the start of the command."""
+    less than `seconds` by the start of the command. peak_bytes: of the side's own processes.
+    read_from: node or volume, of a side that has both."""
 
     seconds: float
     phases: dict[str, float] = field(default_factory=dict)
     inner_seconds: float | None = None
+    peak_bytes: int | None = None
+    read_from: str | None = None
 
 
 class Side(Protocol):

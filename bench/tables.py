@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-_LEAST_COLUMNS = 160
+_LEAST_COLUMNS = 180
 
 
 def console() -> Console:

@@ -12,11 +12,20 @@ from bench import machine
 
 _MARGIN_BYTES: Final = 256 << 20
 _TOUCH: Final = """
-import ctypes, mmap, sys
+import ctypes, mmap, os, sys, threading
 size = int(sys.argv[1])
 memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 memory.madvise(mmap.MADV_HUGEPAGE)
-ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 1, size)
+first = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+share = -(-size // len(os.sched_getaffinity(0)))
+threads = [
+    threading.Thread(target=ctypes.memset, args=(first + at, 1, min(share, size - at)))
+    for at in range(0, size, share)
+]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
 """
 
 

@@ -55,8 +55,13 @@ def planned(
     for kind, size, places in wanted:
         if places:
             tmpfs = places == ["tmpfs"]
-            fewer = 1 if tmpfs else max(rounds - sum(size >= each for each in _FEWER_ROUNDS), 1)
-            yield Planned(Case(size, kind, places, fewer), _together(size, room, tmpfs=tmpfs))
+            fewer = 1 if tmpfs else rounds_of(size, rounds)
+            yield Planned(Case(size, kind, places, fewer), together(size, room, tmpfs=tmpfs))
+
+
+def rounds_of(size_bytes: int, rounds: int) -> int:
+    """How many a size has where small ones have `rounds`."""
+    return max(rounds - sum(size_bytes >= each for each in _FEWER_ROUNDS), 1)
 
 
 def swept(every: Sequence[Planned], threads: Sequence[int]) -> list[Planned]:
@@ -70,13 +75,27 @@ def swept(every: Sequence[Planned], threads: Sequence[int]) -> list[Planned]:
     return list(every)
 
 
-def _together(size_bytes: int, room: Room, *, tmpfs: bool) -> int:
+def holds_copies(size_bytes: int, room: Room) -> bool:
+    """Whether the page cache can hold the node's copy on the disk, and a tmpfs another, beside one
+    process and what was read of the volume; and whether the disk holds both with room to spare."""
+    return (
+        room.memory_bytes >= 4 * size_bytes + _MARGIN_BYTES
+        and room.disk_bytes >= 3 * size_bytes + _MARGIN_BYTES
+    )
+
+
+def needed_bytes(size_bytes: int, checkpoints: int) -> int:
+    """Memory for so many in the page cache or on a tmpfs, beside one process that has it."""
+    return (checkpoints + 1) * size_bytes + _MARGIN_BYTES
+
+
+def together(size_bytes: int, room: Room, *, tmpfs: bool) -> int:
     """How many checkpoints of so much memory, two at most, can lie in the page cache or on a
     tmpfs beside one process that has it."""
     for count in (2, 1):
         on_disk = 0 if tmpfs else count
         if (
-            room.memory_bytes >= (count + 1) * size_bytes + _MARGIN_BYTES
+            room.memory_bytes >= needed_bytes(size_bytes, count)
             and room.disk_bytes >= on_disk * size_bytes + _MARGIN_BYTES
         ):
             return count

@@ -3,6 +3,8 @@
 import ctypes
 import mmap
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,14 @@ import pytest
 from agent.criu import bundle as bundles
 from bench import caches, entry, limits, results, workload
 from bench.bare import Bare
-from bench.memory import plan, rounds, rows
+from bench.failures import SideFailedError
+from bench.memory import node, plan, rounds, rows
 from bench.memory.plan import Room
 from bench.memory.rounds import Case, Found
+from bench.node_side import Node
 from bench.results import Row
 from bench.side import Checkpointed, Restored
+from tests.chaos import disks
 
 GIB = 1 << 30
 PLENTY = Room(1 << 50, 1 << 50)
@@ -92,7 +97,15 @@ def test_a_tmpfs_is_there_for_the_block(work: Path) -> None:
     with caches.tmpfs(work / "tmpfs") as place:
         assert place.is_mount()
         (place / "file").write_text("kept in memory")
+        assert not caches.has_huge_pages(place)
     assert not (work / "tmpfs").exists()
+
+
+def test_a_tmpfs_is_of_huge_pages_where_the_kernel_has_them(work: Path) -> None:
+    has_any = Path("/sys/kernel/mm/transparent_hugepage/shmem_enabled").exists()
+    with caches.tmpfs(work / "tmpfs", huge=True) as place:
+        assert place.is_mount()
+        assert caches.has_huge_pages(place) == has_any
 
 
 def test_every_limit_is_measured_with_every_number_of_threads(work: Path) -> None:
@@ -119,13 +132,83 @@ def test_the_service_comes_back_with_the_memory_it_had(work: Path, data: str) ->
     assert counts == {("page", 0): 2, ("disk", 0): 1}
 
 
-def test_random_memory_has_no_page_twice() -> None:
-    code = (workload.SERVICE.read_text().partition("TOKEN =")[0]).replace("sys.argv[1]", "'130'")
+def pages_of(mebibytes: int, data: str) -> list[bytes]:
+    """What the service has in its memory."""
+    code = workload.SERVICE.read_text().partition("TOKEN =")[0]
     made: dict[str, bytes] = {}
-    exec(code.replace("sys.argv", "['']"), made)
+    exec(code.replace("sys.argv", repr(["", str(mebibytes), "", data])), made)
     memory = made["MEMORY"]
-    pages = {bytes(memory[at : at + 4096]) for at in range(0, len(memory), 4096)}
-    assert len(pages) == len(memory) // 4096
+    return [bytes(memory[at : at + 4096]) for at in range(0, len(memory), 4096)]
+
+
+def test_random_memory_has_no_page_twice() -> None:
+    found = pages_of(130, "random")
+    assert len(set(found)) == len(found) == 130 << 8
+
+
+def test_half_of_the_memory_is_zero_to_the_byte() -> None:
+    found = pages_of(33, "half-zero")
+    half = (33 << 20) // 2 // 4096
+    assert set(found[:half]) == {bytes(4096)}
+    assert len(set(found[half:])) == len(found) - half
+
+
+@pytest.fixture
+def on_node(work: Path) -> Iterator[Node]:
+    with caches.tmpfs(work / "tmpfs") as tmpfs:
+        side = Node(work / "node", {"page": work / "node" / "kept", "tmpfs": tmpfs / "kept"})
+        yield side
+        entry.closed(side)
+
+
+def test_a_checkpoint_is_restored_from_the_volume_and_from_a_nodes_directories(
+    work: Path, on_node: Node
+) -> None:
+    case = Case(33 << 20, "random", node.CACHED, 1)
+    found = list(node.measured(on_node, case, workload.installed(work)))
+    assert [(row["case"], row["cache"], row.get("read_from")) for row in found] == [
+        ("fill", "tmpfs", None),
+        ("checkpoint", "page", None),
+        ("restore", "disk", "volume"),
+        ("restore", "page", "node"),
+        ("restore", "tmpfs", "node"),
+    ]
+    assert all(row["total_seconds"] > 0 for row in found)
+    assert all(row["peak_bytes"] > 1 << 20 for row in found[1:])
+    assert node.gains(found).row_count == 3
+    assert len(list(node.fills(found))) == 1
+    assert rows.restores(found).row_count == 0
+    assert not list((work / "tmpfs").iterdir())
+
+
+def test_a_restore_that_does_not_find_the_copy_it_is_to_read_is_none(
+    work: Path, on_node: Node
+) -> None:
+    service = workload.made(33 << 20, workload.installed(work))
+    digest, _ = rounds.checkpointed(on_node, service)
+    shutil.rmtree(work / "node" / "kept")
+    with pytest.raises(SideFailedError, match=r"found \{'miss': 1\}"):
+        rounds.restored(on_node, service, digest, "page")
+    on_node.discard()
+
+
+def test_a_nodes_directory_without_room_is_told(
+    work: Path, on_node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = work / "small"
+    with disks.small(small, 8 << 20):
+        side = Node(work / "node", {"tmpfs": small / "kept"})
+        service = workload.made(33 << 20, workload.installed(work))
+        with pytest.raises(SideFailedError, match="no room"):
+            rounds.checkpointed(side, service)
+        side.discard()
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "holds"), [(18, 14, True), (16, 14, False), (18, 12, False)]
+)
+def test_a_nodes_copies_need_memory_and_disk(memory: int, disk: int, holds: bool) -> None:
+    assert plan.holds_copies(4 * GIB, Room(memory * GIB, disk * GIB)) is holds
 
 
 def restored(size: int, system: str, seconds: float, **more: object) -> Row:
@@ -152,6 +235,17 @@ def test_it_tells_whether_chrek_is_three_times_as_fast() -> None:
     assert "MISSED" in total
     assert "3.16" in engine
     assert "reached" in engine
+
+
+def test_it_tells_how_much_memory_chrek_itself_takes_in_large_restores() -> None:
+    small = restored(GIB, "chrek", 1.0, peak_bytes=400_000_000)
+    large = restored(16 * GIB, "chrek", 16.0, peak_bytes=290_000_000)
+    told, straight = rows.verdicts([small, large])
+    assert "reached" in straight
+    assert "16384 MiB, own threads, own memory, MB" in told
+    assert told.split()[-5:] == ["290.00", "at", "most", "300", "reached"]
+    assert rows.own_megabytes(small) == "400"
+    assert rows.own_megabytes(restored(GIB, "criu", 1.0)) == "-"
 
 
 def test_it_tells_whether_cost_is_a_straight_line() -> None:

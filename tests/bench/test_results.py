@@ -29,6 +29,9 @@ def test_rows_are_written_at_once_and_those_of_other_parts_stay(tmp_path: Path) 
     gpu.add([results.row("restore", 1, "chrek")])
     gpu.add([results.row("restore", 2, "chrek")])
     assert written() == [("memory", "criu"), ("gpu", "chrek"), ("gpu", "chrek")]
+    memory.add([results.row("restore", 2, "criu")])
+    assert written()[0] == ("gpu", "chrek")
+    assert written()[2:] == [("memory", "criu"), ("memory", "criu")]
     again = Results(place, "memory", {})
     again.add([results.row("restore", 1, "chrek")])
     assert written() == [("gpu", "chrek"), ("gpu", "chrek"), ("memory", "chrek")]
@@ -44,4 +47,14 @@ def test_nothing_begins_once_the_time_is_up() -> None:
     now[0] = 110.0
     assert not budget.allows("third")
     assert budget.told() == ["left out: third: no time was left"]
-    assert Budget(None, clock=lambda: now[0]).allows("always")
+    assert Budget(None, clock=lambda: now[0]).allows("always", 1000)
+
+
+def test_nothing_begins_that_takes_longer_than_there_is_time() -> None:
+    now = [100.0]
+    budget = Budget(10, clock=lambda: now[0])
+    assert budget.allows("first", 10)
+    now[0] = 104.0
+    assert not budget.allows("second", 7)
+    assert budget.allows("third", 6)
+    assert budget.told() == ["left out: second: it takes about 7 s, and 6 s were left"]
