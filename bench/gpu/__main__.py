@@ -1,34 +1,29 @@
-"""`python -m bench.gpu`: programs on a GPU, by chrek and by bare CRIU, beside the raw limits.
+"""`python -m bench.gpu`: programs on a GPU, by chrek and by bare CRIU, beside the raw limits; and a
+process without a GPU that has more memory than any of `python -m bench.memory`.
 
 Each row is printed, and written, as soon as it is known.
 """
 
 import argparse
-import json
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from agent.criu import bundle as bundles
 from agent.kernel import workers
-from bench import caches, commands, entry, limits, machine, quiet, results, tables
+from bench import caches, commands, entry, machine, quiet, results, tables
 from bench.budget import Budget
-from bench.chrek_side import Chrek
 from bench.failures import SideFailedError, UnavailableError
-from bench.gpu import cases, programs, report
-from bench.gpu.cases import How, Variant
-from bench.gpu.programs import Program
-from bench.gpu.stock import Stock
-from bench.results import Cache, Results, Row
+from bench.gpu import cases, order, programs, report, verdicts
+from bench.gpu.running import Running
+from bench.memory import rows
+from bench.results import Results
 
-_PART = "gpu"
-_COPIES = Path(__file__).with_name("copies.py")
-_UNABLE = 3
+_PART, _WITHOUT = "gpu", "large"
+_GIB = 1 << 30
 
 
 def _asked(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -43,7 +38,8 @@ def _asked(words: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--sides", choices=cases.VARIANTS, nargs="+", default=list(cases.VARIANTS),
-        help="chrek-always: with CHREK_HUGE_PAGES=always (default: all)",
+        help="the most wanted first; chrek-always: with CHREK_HUGE_PAGES=always; chrek-node: that, "
+        "through a node's directory in memory, read from there and from the disk (default: all)",
     )  # fmt: skip
     parser.add_argument(
         "--cache", choices=("page", "disk", "tmpfs"), nargs="+", default=["page"],
@@ -51,149 +47,89 @@ def _asked(words: Sequence[str] | None = None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, default=1, metavar="N", help="restores (default: 1)")
     parser.add_argument(
+        "--memory", type=float, nargs="*", default=[16, 32, 56, 64], metavar="GIB",
+        help="of random bytes in a process without a GPU, restored from a tmpfs by chrek and by "
+        "bare CRIU, as far as there is memory for both (default: 16 32 56 64)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threads", type=int, nargs="*", default=[1, 2, 4, 8], metavar="N",
+        help="what chrek is tried with at the least --memory, beside its own choice "
+        "(default: 1 2 4 8)",
+    )  # fmt: skip
+    parser.add_argument(
         "--limit-gib", type=float, default=4, metavar="GIB",
         help="that each raw limit moves (default: 4; 0: none is measured)",
     )  # fmt: skip
     parser.add_argument(
         "--budget-seconds", type=float, default=None, metavar="S",
-        help="after so many no new case begins (default: no limit)",
+        help="nothing begins that would last longer (default: no limit)",
     )  # fmt: skip
     parser.add_argument("--work", type=Path, default=Path("/var/tmp"), metavar="DIR")
     parser.add_argument("--json", type=Path, default=results.LATEST, metavar="FILE")
     asked = parser.parse_args(words)
-    if asked.rounds < 1 or asked.limit_gib < 0 or min([1, *asked.sizes]) <= 0:
+    least = min([1, *asked.sizes, *asked.memory, *asked.threads])
+    if asked.rounds < 1 or asked.limit_gib < 0 or least <= 0:
         parser.error("rounds are at least 1, sizes more than 0, --limit-gib is not less than 0")
     return asked
 
 
-def _limits(asked: argparse.Namespace, python: str, work: Path) -> Iterator[Row]:
-    size_bytes = int(asked.limit_gib * 2**30) // limits.STRIPE_BYTES * limits.STRIPE_BYTES
-    if not size_bytes:
-        return
-    words = [python, str(_COPIES), str(size_bytes >> 20)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as copying:
-        assert copying.stdout is not None
-        for line in copying.stdout:
-            copied = json.loads(line)
-            yield results.row("limit", size_bytes, copied["what"], total_seconds=copied["seconds"])
-    if copying.returncode == _UNABLE:
-        raise UnavailableError("torch cannot copy to a GPU here")
-    if copying.returncode:
-        raise SideFailedError(f"{_COPIES.name} ended with {copying.returncode}")
-    yield from limits.rows(work, size_bytes, [workers.threads()], limits.ALONE)
-
-
-class _Run:
-    """Cases one after the other; sides are made when they are first needed.
-
-    places: the directory of the sides, and from which caches their checkpoints are restored.
-    """
-
-    def __init__(
-        self,
-        asked: argparse.Namespace,
-        found: Results,
-        places: Sequence[tuple[Path, Sequence[Cache]]],
-        stack: ExitStack,
-    ) -> None:
-        self.failed = False
-        self.budget = Budget(asked.budget_seconds)
-        self._asked, self._found, self._places, self._stack = asked, found, places, stack
-        self._sides: dict[tuple[Path, str], cases.Side] = {}
-
-    def note(self, row: Row) -> None:
-        """Print and keep it."""
-        print(report.line(row), flush=True)
-        self._found.add([row])
-
-    def all(self, python: str, work: Path) -> None:
-        """The raw limits, then every program that the budget allows."""
-        try:
-            for row in _limits(self._asked, python, work):
-                self.note(row)
-        except SideFailedError as error:
-            self.failed = True
-            print(f"bench: the raw limits: {error}", flush=True)
-        for program in programs.programs(self._asked.sizes, self._asked.models):
-            if not program.fits(machine.available_bytes(), shutil.disk_usage(work).free):
-                self.budget.leave_out(program.name, "memory or disk is too small")
-            elif self.budget.allows(program.name):
-                self._program(program, python, work)
-
-    def _program(self, program: Program, python: str, work: Path) -> None:
-        try:
-            with programs.ready(program, python, work) as command:
-                for place, cached in self._places:
-                    for name in self._asked.sides:
-                        if self.budget.allows(f"{program.name}, {name}"):
-                            self._case(program, cases.VARIANTS[name], command, place, cached)
-        except SideFailedError as error:
-            self.failed = True
-            print(f"bench: {program.name} could not be made ready: {error}", flush=True)
-
-    def _case(
-        self,
-        program: Program,
-        variant: Variant,
-        command: Sequence[str],
-        place: Path,
-        cached: Sequence[Cache],
-    ) -> None:
-        try:
-            side = self._side(variant.name, place)
-            how = How(variant, cached, self._asked.rounds)
-            for row in cases.measured(side, program, command, how):
-                self.note(row)
-        except SideFailedError as error:
-            self.failed = True
-            self.note(
-                results.row(
-                    "restore",
-                    program.size_bytes,
-                    variant.name,
-                    cache=cached[0],
-                    failure=str(error),
-                    program=program.name,
-                    huge_pages=variant.huge_pages,
-                )
-            )
-
-    def _side(self, name: str, place: Path) -> cases.Side:
-        if (place, name) not in self._sides:
-            options = ["--gpus", "all"]
-            for variable in programs.PASSED:
-                options += ["--env", variable] if variable in os.environ else []
-            made = Chrek(place, options) if name == "chrek" else Stock(place, bundles.find())
-            self._stack.callback(entry.closed, made)
-            self._sides[place, name] = made
-        return self._sides[place, name]
+def _steps(asked: argparse.Namespace) -> list[order.Step]:
+    return order.ordered(
+        programs.programs(asked.sizes, asked.models),
+        asked.sides,
+        asked.cache,
+        [int(size * 1024) << 20 for size in asked.memory],
+        [count for count in asked.threads if count != workers.threads()],
+    )
 
 
 def _run(asked: argparse.Namespace) -> int:
-    python = programs.python()
-    with ExitStack() as stack:
-        made = tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=asked.work)
-        work = Path(stack.enter_context(made))
-        work.chmod(0o755)
-        found = Results(asked.json, _PART, machine.facts(bundles.find(), work) | _gpus())
-        print(tables.told(found.facts), flush=True)
-        places: list[tuple[Path, Sequence[Cache]]] = []
-        if files := [each for each in asked.cache if each != "tmpfs"]:
-            places.append((work, files))
-        if "tmpfs" in asked.cache:
-            places.append((stack.enter_context(caches.tmpfs(work / "tmpfs")), ["tmpfs"]))
-        run = _Run(asked, found, places, stack)
-        stack.callback(entry.undisturbed)
-        with quiet.pressure() as pressure:
-            run.all(python, work)
-        found.disturbed(pressure)
+    python, budget, bundle = programs.python(), Budget(asked.budget_seconds), bundles.find()
+    facts = machine.facts(bundle, asked.work) | _gpus()
+    on_gpu, without = (Results(asked.json, part, facts) for part in (_PART, _WITHOUT))
+    failed = True
+    try:
+        with ExitStack() as stack:
+            made = tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=asked.work)
+            work = Path(stack.enter_context(made))
+            work.chmod(0o755)
+            tmpfs = stack.enter_context(caches.tmpfs(work / "tmpfs", huge=True))
+            for found in (on_gpu, without):
+                found.facts["tmpfs"] = (
+                    "huge pages" if caches.has_huge_pages(tmpfs) else "small pages"
+                )
+            print(tables.told(on_gpu.facts), flush=True)
+            running = Running(work, tmpfs, python, asked.rounds, budget, on_gpu, without, stack)
+            try:
+                with quiet.pressure() as pressure:
+                    running.limits(int(asked.limit_gib * _GIB))
+                    for step in _steps(asked):
+                        running.step(step)
+            finally:
+                entry.undisturbed()  # while sides are ended, also those made since
+            for found in (on_gpu, without):
+                found.disturbed(pressure)
+            failed = running.failed
+    finally:
+        _tell(on_gpu, without, budget)  # also of a run that was interrupted
+        print(f"\nJSON: {os.path.relpath(asked.json)}")
+    return int(failed)
+
+
+def _tell(on_gpu: Results, without: Results, budget: Budget) -> None:
     console = tables.console()
-    console.print(report.programs(found.rows))
-    console.print(report.limits(found.rows))
-    for text in (*report.near(found.rows), *report.verdicts(found.rows), *run.budget.told()):
+    console.print(report.programs(on_gpu.rows))
+    console.print(report.limits([*on_gpu.rows, *without.rows]))
+    for table in (rows.restores, rows.straight, rows.checkpoints):
+        console.print(table(without.rows))
+    for text in (
+        *verdicts.near(on_gpu.rows),
+        *verdicts.gains(on_gpu.rows),
+        *verdicts.verdicts([*on_gpu.rows, *without.rows]),
+        *rows.verdicts(without.rows),
+        *budget.told(),
+    ):
         print(text)
-    print(f"\nJSON: {os.path.relpath(asked.json)}")
-    return int(run.failed)
 
 
 def _gpus() -> dict[str, object]:

@@ -11,6 +11,7 @@ from bench.failures import SideFailedError
 from bench.gpu import programs
 from bench.gpu.programs import Program
 from bench.gpu.stock import Stock
+from bench.node_side import Node
 from bench.results import Cache, Row
 from bench.side import Checkpointed, Restored
 from bench.workload import Workload
@@ -18,7 +19,7 @@ from bench.workload import Workload
 Side = Chrek | Stock
 _STOOD: Final = ("cuda-lock", "cuda-checkpoint", "dump", "files-frozen", "cuda-restore")
 _OF_GPU: Final = ("cuda-checkpoint", "cuda-restore")
-_OF_IMAGE: Final = ("dump", "pages", "criu")
+_OF_IMAGE: Final = ("dump", "pages", "copy", "criu")
 _GIB: Final = 1 << 30
 _TOLD_CHARACTERS: Final = 2000
 
@@ -33,9 +34,11 @@ class Variant:
 
 VARIANTS: Final = {
     "chrek-always": Variant("chrek", "always"),
-    "chrek": Variant("chrek"),
     "criu": Variant("criu"),
+    "chrek-node": Variant(Node.name, "always"),
+    "chrek": Variant("chrek"),
 }
+"""The most wanted first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def _checkpoint(side: Side, service: Workload, answer: str) -> tuple[_Sizes, Row
         stood_still_seconds=sum(made.phases.get(name, 0.0) for name in _STOOD),
         gpu_bytes=sizes.gpu_bytes,
         image_bytes=sizes.image_bytes,
+        peak_bytes=made.peak_bytes,
         GiB_per_second=sizes.rates(made.phases),
     )
     side.end_source()
@@ -126,6 +130,8 @@ def _sizes(side: Side, service: Workload) -> _Sizes:
 
 def _restore(side: Side, service: Workload, answer: str, cache: Cache) -> tuple[Restored, float]:
     """And the seconds until the GPU's own answer came."""
+    if isinstance(side, Node):
+        side.cache = cache
     quiet.wait()
     if cache == "disk":
         caches.drop(side.checkpoints)
@@ -148,6 +154,8 @@ def _restored(
 ) -> Row:
     seconds = [restored.seconds for restored, _ in samples]
     phases = figures.medians([restored.phases for restored, _ in samples])
+    read_from = samples[0][0].read_from
+    peaks = [restored.peak_bytes or 0 for restored, _ in samples]
     return results.row(
         "restore",
         service.size_bytes,
@@ -160,5 +168,7 @@ def _restored(
         first_answer_seconds=figures.Spread.of([answered for _, answered in samples]).median,
         gpu_bytes=sizes.gpu_bytes,
         image_bytes=sizes.image_bytes,
+        peak_bytes=max(peaks) or None,
         GiB_per_second=sizes.rates(phases),
+        **({"read_from": read_from} if read_from else {}),
     )

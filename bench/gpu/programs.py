@@ -29,10 +29,15 @@ class Program:
     size_bytes: int
     shape: str = ""
 
-    def fits(self, memory_bytes: int, disk_bytes: int) -> bool:
+    @property
+    def ready_seconds(self) -> float:
+        """About so long it takes to make a model's weights."""
+        return 5 + 1.2 * self.size_bytes / 2**30 if self.shape else 0.0
+
+    def fits(self, memory_bytes: int, disk_bytes: int, *, is_ready: bool = False) -> bool:
         """Whether so much holds what the GPU has twice, in the process and as images in the page
-        cache, and the images beside a model's weights on disk."""
-        on_disk = 2 if self.shape else 1
+        cache, and the images beside a model's weights on disk, unless those are there."""
+        on_disk = 2 if self.shape and not is_ready else 1
         return (
             memory_bytes >= 2 * self.size_bytes + _MARGIN_BYTES
             and disk_bytes >= on_disk * self.size_bytes + _MARGIN_BYTES
@@ -40,7 +45,7 @@ class Program:
 
 
 def programs(sizes_gib: Sequence[float], shapes: Sequence[str]) -> list[Program]:
-    """In the order in which they are run."""
+    """Tensors, then models, each from the smallest to the largest."""
     tensors = [Program(f"tensor, {size:g} GiB", int(size * 2**30)) for size in sorted(sizes_gib)]
     models = [
         Program(f"Qwen3-{shape.upper()}-shaped", int(size * 2**30), shape)
@@ -70,7 +75,7 @@ def ready(program: Program, python: str, work: Path) -> Iterator[list[str]]:
     if not program.shape:
         yield [python, str(_copied("tensor.py", work)), f"{program.size_bytes / 2**30:g}"]
         return
-    source, weights = str(_copied("model.py", work)), work / "weights"
+    source, weights = str(_copied("model.py", work)), work / f"weights-{program.shape}"
     try:
         commands.output([python, source, "0", str(weights), program.shape])
         yield [python, source, str(weights), program.shape]

@@ -1,6 +1,6 @@
-"""A row as a line, as soon as it is known; all of them as tables; what is to be reached."""
+"""A row as a line, as soon as it is known; all of them as tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rich.table import Table
@@ -9,21 +9,15 @@ from bench import tables
 from bench.results import Row
 
 GIB: Final = 1 << 30
-PAGES_GIB_PER_SECOND: Final = 20.0
-PAGES_SHARE: Final = 0.5
-STOOD_RATIO: Final = 1.2
-MODEL_SECONDS: Final = 3.0
-_MODEL: Final = "Qwen3-8B-shaped"
-_FRESH: Final = "preadv, fresh huge pages"
 
 
 def line(row: Row) -> str:
     """For a person who waits; rates in parentheses, GiB/s."""
     if row["case"] == "limit":
-        rate = _rate(row)
+        rate = moved_rate(row)
         threads = f", {row['threads']} threads" if row.get("threads") else ""
         return f"limit       {row['system']}{threads}: {rate:.2f} GiB/s"
-    head = f"{row['case']:<11} {row['program']}, {named(row)}, {row['cache']}: "
+    head = f"{row['case']:<11} {titled(row)}, {place(row)}: "
     if row["total_seconds"] is None:
         return f"{head}failed: {row['failure']}"
     rates = row.get("GiB_per_second", {})
@@ -32,13 +26,28 @@ def line(row: Row) -> str:
         for name, seconds in row["phases"].items()
         if seconds >= 0.005
     ]
+    if peak := row.get("peak_bytes"):
+        told.append(f"own memory {peak / 1e6:.0f} MB")
     return f"{head}{row['total_seconds']:.2f} s" + (f": {', '.join(told)}" if told else "")
 
 
 def named(row: Row) -> str:
     """The side, and how it was used."""
-    always = row["huge_pages"] == "always"
-    return f"{row['system']}, huge pages always" if always else str(row["system"])
+    name = str(row["system"])
+    if count := row.get("threads"):
+        name += f", {count} thread{'s' * (count > 1)}"
+    return f"{name}, huge pages always" if row.get("huge_pages") == "always" else name
+
+
+def place(row: Row) -> str:
+    """Where the checkpoint is, and whose it is where a node has copies."""
+    return f"{row['cache']}, {row['read_from']}'s" if "read_from" in row else str(row["cache"])
+
+
+def titled(row: Row) -> str:
+    """What was measured, and by which side."""
+    program = row.get("program") or f"{row['bytes'] / GIB:.4g} GiB without a GPU"
+    return f"{program}, {named(row)}"
 
 
 def programs(rows: Sequence[Row]) -> Table:
@@ -56,7 +65,7 @@ def programs(rows: Sequence[Row]) -> Table:
             cold, capture = (_beside(rows, row, case) for case in ("cold start", "checkpoint"))
             copy = "pages" if "pages" in row["phases"] else "criu"
             made.add_row(
-                *(row["program"], named(row), row["cache"]),
+                *(row["program"], named(row), place(row)),
                 _seconds(cold, "total_seconds"),
                 _seconds(capture, "total_seconds"),
                 _seconds(capture, "stood_still_seconds"),
@@ -71,63 +80,13 @@ def programs(rows: Sequence[Row]) -> Table:
 
 def limits(rows: Sequence[Row]) -> Table:
     """What the machine gives, in the same run."""
-    made = tables.table("the machine's own limits", ("what",), ("threads", "GiB/s"))
+    made = tables.table("the machine's own limits", ("what", "cache"), ("threads", "GiB/s"))
     for row in rows:
         if row["case"] == "limit":
-            made.add_row(row["system"], str(row.get("threads") or "-"), f"{_rate(row):.2f}")
+            threads = row.get("threads")
+            cache = row["cache"] if threads else "-"
+            made.add_row(row["system"], cache, str(threads or "-"), f"{moved_rate(row):.2f}")
     return made
-
-
-def near(rows: Sequence[Row]) -> Iterator[str]:
-    """How near the driver's copies are to torch's of pageable memory, whose pages are there."""
-    for name, case, phase in (
-        ("GPU to host", "checkpoint", "cuda-checkpoint"),
-        ("host to GPU", "restore", "cuda-restore"),
-    ):
-        kinds = [f"{name}, pageable, {pages} pages" for pages in ("small", "huge")]
-        best = max((_rate(row) for row in rows if row["system"] in kinds), default=None)
-        for row in rows:
-            rate = row.get("GiB_per_second", {}).get(phase)
-            if best is not None and row["case"] == case and rate is not None:
-                what = f"{row['program']}, {named(row)}, {row['cache']}"
-                told = f"{rate:.2f} GiB/s, {rate / best:.2f} of a pageable copy ({best:.2f})"
-                yield f"{what:<48} {name}: {told}"
-
-
-def verdicts(rows: Sequence[Row]) -> Iterator[str]:
-    """Of what is to be reached, what this bench can tell."""
-    fresh = max((_rate(row) for row in rows if row["system"] == _FRESH), default=None)
-    for row in rows:
-        if row["total_seconds"] is None or row["system"] != "chrek":
-            continue
-        what = f"{row['program']}, {named(row)}"
-        if row["case"] == "restore" and row["cache"] == "page":
-            pages = row["GiB_per_second"].get("pages")
-            if pages is not None:
-                yield _verdict(what, "pages, GiB/s", pages, least=PAGES_GIB_PER_SECOND)
-                if fresh is not None:
-                    share = pages / fresh
-                    yield _verdict(what, f"pages, of {_FRESH}", share, least=PAGES_SHARE)
-            if row["program"] == _MODEL:
-                took = row["total_seconds"]
-                yield _verdict(what, "running again, s", took, most=MODEL_SECONDS)
-        if row["case"] == "checkpoint":
-            bare = _bare(rows, row)
-            if bare is not None:
-                ratio = row["stood_still_seconds"] / bare["stood_still_seconds"]
-                yield _verdict(what, "source stood still, times bare", ratio, most=STOOD_RATIO)
-
-
-def _verdict(
-    what: str, figure: str, value: float, *, least: float | None = None, most: float | None = None
-) -> str:
-    if most is not None:
-        reached, bound = value <= most, f"at most {most:g}"
-    else:
-        assert least is not None
-        reached, bound = value >= least, f"at least {least:g}"
-    verdict = "reached" if reached else "MISSED"
-    return f"{what:<40} {figure:<36} {value:7.2f}  {bound:<13} {verdict}"
 
 
 def _beside(rows: Sequence[Row], row: Row, case: str) -> Row | None:
@@ -142,16 +101,8 @@ def _beside(rows: Sequence[Row], row: Row, case: str) -> Row | None:
     return found[-1] if found else None
 
 
-def _bare(rows: Sequence[Row], row: Row) -> Row | None:
-    for each in rows:
-        if (each["case"], each["system"]) == ("checkpoint", "criu") and (
-            each["total_seconds"] is not None and each["program"] == row["program"]
-        ):
-            return each
-    return None
-
-
-def _rate(row: Row) -> float:
+def moved_rate(row: Row) -> float:
+    """GiB/s of a limit."""
     return float(row["bytes"] / row["total_seconds"] / GIB)
 
 

@@ -1,6 +1,7 @@
 """The benchmark on a GPU, as far as it needs none: its cases with a program that has no GPU and a
 driver that only takes notes."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -12,13 +13,16 @@ import pytest
 
 from agent.criu import bundle as bundles
 from agent.cuda.driver import State
-from bench import entry, workload
+from bench import caches, entry, results, workload
 from bench.chrek_side import Chrek
 from bench.failures import SideFailedError, UnavailableError
 from bench.gpu import __main__ as gpu
-from bench.gpu import cases, programs, stock
+from bench.gpu import cases, programs, stock, verdicts
 from bench.gpu.cases import How
+from bench.gpu.order import Memory, OnGPU
 from bench.gpu.programs import Program
+from bench.gpu.running import Running
+from bench.node_side import Node
 
 PROGRAM = """
 import http.server, os, sys, zlib
@@ -111,6 +115,23 @@ def test_chrek_restores_what_it_captured(work: Path, command: list[str], stack: 
     assert restore["first_answer_seconds"] >= restore["total_seconds"]
 
 
+def test_a_node_restores_from_its_copy_and_from_the_volume(
+    work: Path, command: list[str], stack: ExitStack
+) -> None:
+    side = Node(
+        work / "node", {"tmpfs": stack.enter_context(caches.tmpfs(work / "memory")) / "kept"}
+    )
+    stack.callback(entry.closed, side)
+    how = How(cases.VARIANTS["chrek-node"], ["tmpfs", "disk"], 1)
+    _, checkpoint, *restores = cases.measured(side, SMALL, command, how)
+    assert (checkpoint["system"], checkpoint["huge_pages"]) == ("chrek node", "always")
+    assert checkpoint["GiB_per_second"]["copy"] > 0
+    assert [row["read_from"] for row in restores] == ["node", "volume"]
+    (gain,) = verdicts.gains(restores)
+    assert "small: " in gain
+    assert "s from the node's copy (tmpfs), " in gain
+
+
 def test_a_program_that_fails_is_told_with_its_last_words(
     work: Path, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,18 +168,68 @@ def test_raw_copies_without_torch_end_with_3() -> None:
     assert (done.returncode, "no torch" in done.stderr) == (3, True)
 
 
-def test_programs_are_run_from_the_smallest_to_the_largest() -> None:
+def test_programs_are_listed_from_the_smallest_to_the_largest() -> None:
     made = programs.programs([16, 2.5], ["8b", "0.6b"])
     names = ["tensor, 2.5 GiB", "tensor, 16 GiB", "Qwen3-0.6B-shaped", "Qwen3-8B-shaped"]
     assert [each.name for each in made] == names
+
+
+def test_the_most_wanted_comes_first() -> None:
+    steps = gpu._steps(gpu._asked(["--sizes", "2", "--models", "8b", "--threads", "3"]))
+    assert [each.name for each in steps] == [
+        "16 GiB without a GPU",
+        "32 GiB without a GPU",
+        "Qwen3-8B-shaped, chrek-always",
+        "Qwen3-8B-shaped, criu",
+        "Qwen3-8B-shaped, chrek-node",
+        "56 GiB without a GPU",
+        "64 GiB without a GPU",
+        "Qwen3-8B-shaped, chrek",
+        "tensor, 2 GiB, chrek-always",
+        "tensor, 2 GiB, criu",
+        "tensor, 2 GiB, chrek-node",
+        "tensor, 2 GiB, chrek",
+    ]
+    assert [each.threads for each in steps if isinstance(each, Memory)] == [[3], (), (), ()]
+
+
+def test_checkpoints_on_a_tmpfs_come_last_and_none_of_a_node() -> None:
+    words = ["--sizes", "2", "--models", "--memory", "--sides", "chrek-node", "criu"]
+    steps = gpu._steps(gpu._asked([*words, "--cache", "disk", "tmpfs"]))
+    assert [(each.name, each.cached) for each in steps if isinstance(each, OnGPU)] == [
+        ("tensor, 2 GiB, chrek-node", ["disk"]),
+        ("tensor, 2 GiB, criu", ["disk"]),
+        ("tensor, 2 GiB, criu", ["tmpfs"]),
+    ]
+
+
+def test_everything_that_is_wanted_of_an_h200_fits_into_a_run() -> None:
+    steps = gpu._steps(gpu._asked([]))[:5]
+    seconds = [
+        each.seconds(["chrek", "criu"]) if isinstance(each, Memory) else each.seconds
+        for each in steps
+    ]
+    (program,) = {each.program for each in steps if isinstance(each, OnGPU)}
+    assert sum(seconds) + program.ready_seconds < 480
 
 
 def test_a_model_needs_room_for_its_weights_too() -> None:
     tensor, model = Program("tensor", 16 << 30), Program("model", 16 << 30, "8b")
     assert tensor.fits(40 << 30, 24 << 30)
     assert not model.fits(40 << 30, 24 << 30)
+    assert model.fits(40 << 30, 24 << 30, is_ready=True)
     assert model.fits(40 << 30, 36 << 30)
     assert not model.fits(30 << 30, 36 << 30)
+
+
+def test_a_program_brings_what_it_imports_beside_it(work: Path) -> None:
+    with programs.ready(Program("tensor", 1 << 30), "python3", work) as command:
+        source = Path(command[1])
+    tree = ast.parse(source.read_text())
+    imported = {each.module for each in ast.walk(tree) if isinstance(each, ast.ImportFrom)}
+    beside = {each.stem for each in programs._SOURCES.glob("*.py")} & imported
+    assert beside == {"serving"}
+    assert all((source.parent / f"{each}.py").exists() for each in beside)
 
 
 @pytest.mark.parametrize("words", [["--sizes", "0"], ["--rounds", "0"], ["--cache", "tape"]])
@@ -182,6 +253,7 @@ def test_a_run_writes_rows_and_begins_nothing_beyond_its_budget(
     monkeypatch.setattr(entry, "undisturbed", lambda: None)
     place = work / "latest.json"
     words = ["--sizes", "0.02", "--models", "--sides", "criu", "--limit-gib", "0"]
+    words += ["--memory", "0.04", "--threads", "1"]
     words += ["--budget-seconds", seconds, "--work", str(work), "--json", str(place)]
     assert gpu._run(gpu._asked(words)) == 0
     printed = capsys.readouterr().out
@@ -190,7 +262,36 @@ def test_a_run_writes_rows_and_begins_nothing_beyond_its_budget(
         assert not place.exists() or json.loads(place.read_text()) == []
         return
     rows = json.loads(place.read_text())
-    assert [row["case"] for row in rows] == ["cold start", "checkpoint", "restore"]
-    assert all(row["part"] == "gpu" and row["machine"]["cores"] > 0 for row in rows)
+    on_gpu = [row for row in rows if row["part"] == "gpu"]
+    assert [row["case"] for row in on_gpu] == ["cold start", "checkpoint", "restore"]
+    without = [row for row in rows if row["part"] == "large"]
+    assert [(row["case"], row["system"], row.get("threads")) for row in without] == [
+        ("checkpoint", "chrek", None),
+        ("restore", "chrek", 0),
+        ("restore", "chrek", 1),
+        ("checkpoint", "criu", None),
+        ("restore", "criu", 0),
+    ]
+    assert all(row["machine"]["cores"] > 0 for row in rows)
     assert "restore     tensor, 0.02 GiB, criu, page" in printed
+    assert "restore     0.03906 GiB without a GPU, chrek, 1 thread, tmpfs" in printed
     assert "left out" not in printed
+
+
+def test_an_interrupted_run_tells_what_it_had(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def first_only(self: Running, step: object) -> None:
+        row = results.row("checkpoint", 1 << 30, "chrek", total_seconds=7.25, frozen_seconds=1.0)
+        self.without.add([row])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(programs, "python", lambda: sys.executable)
+    monkeypatch.setattr(Running, "step", first_only)
+    monkeypatch.setattr(entry, "undisturbed", lambda: None)
+    place = work / "latest.json"
+    words = ["--limit-gib", "0", "--work", str(work), "--json", str(place)]
+    with pytest.raises(KeyboardInterrupt):
+        gpu._run(gpu._asked(words))
+    assert "7.25" in capsys.readouterr().out
+    assert len(json.loads(place.read_text())) == 1
