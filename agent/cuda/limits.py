@@ -51,18 +51,23 @@ def node_bytes() -> int:
     return 0
 
 
+def limit_bytes(path: Path) -> int | None:
+    """Of the cgroup there; None where it has none."""
+    if not (files := _files(path)):
+        return None
+    text = files[0].read_text().strip()
+    return None if text == "max" or int(text) > _NO_LIMIT else int(text)
+
+
 def _level(path: Path, what: str, *, raisable: bool) -> Level | None:
     if not (files := _files(path)):
         return None  # v2: no memory controller at this level
-    limit_file, usage_file = files
-    limit = limit_file.read_text().strip()
     statistics = dict(line.split() for line in (path / "memory.stat").read_text().splitlines())
     v1 = "total_cache" in statistics
     cache = int(statistics["total_cache" if v1 else "file"])
     shared = int(statistics.get("total_shmem" if v1 else "shmem", 0))
-    used = int(usage_file.read_text()) - (cache - shared)
-    bound = None if limit == "max" or int(limit) > _NO_LIMIT else int(limit)
-    return Level(what, str(path), bound, max(0, used), raisable)
+    used = int(files[1].read_text()) - (cache - shared)
+    return Level(what, str(path), limit_bytes(path), max(0, used), raisable)
 
 
 def _files(path: Path) -> tuple[Path, Path] | None:

@@ -34,8 +34,8 @@ def said(target: Target) -> Iterator[None]:
     except ChrekError as error:
         if _kills(cgroup) > before:
             raise OutOfMemoryError(
-                f"{target.name} came to {_limit(target)} while it was restored: the kernel killed "
-                "a process there",
+                f"{target.name} came to {_limit(cgroup)} while it was restored, and the kernel "
+                "killed a process in it",
                 hint="The node's kernel log says which; the source had the memory that this lacks",
             ) from error
         raise
@@ -50,11 +50,11 @@ def _kills(cgroup: Path) -> int:
     return 0
 
 
-def _limit(target: Target) -> str:
+def _limit(cgroup: Path) -> str:
+    """The least of its own and of those that it is in."""
+    found: list[int] = []
     with suppress(OSError):
-        levels = limits.levels(target)
-        found = [(each.limit_bytes, each.what) for each in levels if each.limit_bytes]
-        if found:
-            least, what = min(found)
-            return f"the memory limit of the {what}, {least >> 20} MiB,"
-    return "a memory limit, or the end of the node's memory,"
+        for place in (cgroup, *cgroup.parents):
+            if bound := limits.limit_bytes(place):
+                found.append(bound)
+    return f"a memory limit of {min(found) >> 20} MiB" if found else "the end of the node's memory"

@@ -39,7 +39,7 @@ def confined(lives: Lives, stored: Stored) -> Life:
     async def refused() -> Target:
         target = await machine.start("copy", small)
         choices = Choices(machine.settings.namespace)
-        with pytest.raises(OutOfMemoryError, match=f"memory limit of the container, {LIMIT} MiB"):
+        with pytest.raises(OutOfMemoryError, match=f"a memory limit of {LIMIT} MiB"):
             await restore(target, stored.path, means=machine.means(), choices=choices)
         return target
 
