@@ -4,8 +4,7 @@ A row has `case` (cold start, checkpoint, restore, fill or limit), `data` (rando
 zero; where it is compressed also weights or text), `bytes`, `system`, `cache` (page: the
 checkpoint's files are in the page cache; disk: they are not; tmpfs: they are on one), `phases`
 (seconds by name) and `total_seconds` (None: see `failure`). Beside these stand `part` (which
-bench),
-`machine`, and what one bench has more than the others.
+bench), `machine`, and what one bench has more than the others.
 """
 
 import json
