@@ -25,7 +25,8 @@ async def clone(path: str, pid: int) -> int:
     with ours:
         ended = False
         try:
-            await asyncio.wait_for(process.wait(), _ANSWER_SECONDS)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await process.wait()
             ended = True
         except TimeoutError as error:
             raise ClaimUnreachableError(
@@ -56,4 +57,5 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
     # Waiting for a server that is gone, not even a killed process ends at once; the event loop
     # reaps it when it does.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(process.wait(), 1.0)
+        async with asyncio.timeout(1.0):
+            await process.wait()

@@ -114,7 +114,8 @@ def _failed(event: wire.Event) -> ChrekError:
 
 async def _awaited(process: asyncio.subprocess.Process) -> None:
     try:
-        await asyncio.wait_for(process.wait(), _END_SECONDS)
+        async with asyncio.timeout(_END_SECONDS):
+            await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
             process.kill()

@@ -62,7 +62,8 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         with suppress(TimeoutError):  # a process that the kernel holds is not waited for
-            await asyncio.wait_for(process.wait(), _LAST_SECONDS)
+            async with asyncio.timeout(_LAST_SECONDS):
+                await process.wait()
 
 
 def _of_a_node() -> list[Answer]:

@@ -123,7 +123,8 @@ async def _listed(watches: list[ListWatch], status: Status) -> None:
         health = missing[0].health
         status.work_problem = health.problem or f"{missing[0].path} is not listed yet"
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(health.listed.wait(), _RETRY_SECONDS)
+            async with asyncio.timeout(_RETRY_SECONDS):
+                await health.listed.wait()
 
 
 class _Parts:

@@ -110,14 +110,16 @@ async def erase(trash: Iterable[Path]) -> None:
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            await asyncio.wait_for(process.wait(), _ERASE_SECONDS)
+            async with asyncio.timeout(_ERASE_SECONDS):
+                await process.wait()
         except TimeoutError as error:
             raise StorageError(f"{path} was not removed within {_ERASE_SECONDS:.0f} s") from error
         finally:
             if process.returncode is None:
                 process.kill()
                 with suppress(TimeoutError):  # waiting for a volume not even the killed end
-                    await asyncio.wait_for(process.wait(), 1.0)
+                    async with asyncio.timeout(1.0):
+                        await process.wait()
         await asyncio.to_thread(_gone, path)
 
 

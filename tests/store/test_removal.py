@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -177,3 +178,23 @@ def test_data_that_no_checkpoint_tells_of_is_named(claim: Path, published: Path)
     assert list(removal.unknown(claim, "default", ["warm"])) == []
     assert list(removal.unknown(claim, "default", ["other"])) == ["warm"]
     assert list(removal.unknown(claim, "elsewhere", [])) == []
+
+
+async def test_a_cancellation_that_comes_as_the_erasing_ends_is_not_lost(
+    claim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio.wait_for of Python 3.11 loses it, and an agent that ends waits for ever."""
+    waited: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def started(*_: str, **__: object) -> SimpleNamespace:
+        return SimpleNamespace(returncode=0, wait=lambda: waited)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", started)
+    erasing = asyncio.create_task(removal.erase([claim / "gone"]))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    waited.set_result(0)
+    await asyncio.sleep(0)
+    erasing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await erasing
