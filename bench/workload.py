@@ -2,6 +2,7 @@
 
 import http.client
 import itertools
+import os
 import shutil
 import socket
 import sys
@@ -20,7 +21,11 @@ PYTHON = Path(sys.executable).resolve()
 _POLL_SECONDS = 0.004
 _ANSWER_SECONDS = 90.0
 # Below the ephemeral range: a client that polls a port of that range can connect to itself.
-_PORTS = itertools.chain.from_iterable(itertools.repeat(range(19000, 29000)))
+_RANGE = range(19000, 29000)
+# Not all from the first on: what runs beside this one would be given the same, which is free until
+# its service listens.
+_FIRST = os.getpid() * 101 % len(_RANGE)
+_PORTS: Iterator[int] = itertools.cycle([*_RANGE[_FIRST:], *_RANGE[:_FIRST]])
 
 
 @dataclass(frozen=True, slots=True)
