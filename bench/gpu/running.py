@@ -69,8 +69,9 @@ class Running:
             "tmpfs": (self.tmpfs, self.without),
         }
         for cache, (place, found) in places.items():
-            for row in limits.rows(place, size_bytes, [workers.threads()], limits.ALONE):
-                self._note(found, row | {"cache": cache})
+            cold = () if cache == "tmpfs" else limits.COLD
+            for row in limits.rows(place, size_bytes, [workers.threads()], limits.ALONE, cold):
+                self._note(found, row if row["cache"] == "disk" else row | {"cache": cache})
 
     def step(self, step: Step) -> None:
         """If there is room and time."""
