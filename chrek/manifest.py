@@ -193,15 +193,27 @@ class Manifest(_Model, frozen=True):
         """Bytes of the checkpoint on its volume, the manifest left out."""
         return sum((file.compressed or file).size_bytes for file in self.files)
 
+    @property
+    def unpacked_bytes(self) -> int:
+        """The same on a node, where nothing is compressed."""
+        return sum(file.size_bytes for file in self.files)
+
 
 class _Format(msgspec.Struct):
     format: int
 
 
 def _read(content: bytes) -> Manifest:
-    return msgspec.json.decode(content, type=Manifest)
+    found = msgspec.json.decode(content, type=Manifest)
+    for file in found.files:
+        if file.compressed and not (
+            found.format >= _COMPRESSED and file.digest.startswith("blake3-1m:")
+        ):
+            raise DamagedError(f"manifest.json has {file.name} compressed, which it cannot be")
+    return found
 
 
+_COMPRESSED: Final = 4
 READERS: Final[dict[int, Callable[[bytes], Manifest]]] = dict.fromkeys((1, 2, 3, 4), _read)
 """Format 1 knew no pods, 2 no pages outside of CRIU's images, 3 none that are compressed."""
 

@@ -22,7 +22,7 @@ from agent.plan.checkpoint import CheckpointView
 from agent.plan.pod import PodView
 from agent.runtime.target import Target
 from agent.store.checkpoints import Checkpoints, Stored
-from chrek.errors import BusyError, ChrekError, TargetGoneError
+from chrek.errors import BusyError, ChrekError, DumpError, TargetGoneError
 from chrek.ids import CheckpointID
 from chrek.kube.api import JSON
 from chrek.logs import event
@@ -66,7 +66,13 @@ async def capture(
         if attempt is None:
             return None
         try:
-            stored = await _capture(node, pod, running, attempt, cold_start_seconds)
+            try:
+                stored = await _capture(node, pod, running, attempt, cold_start_seconds)
+            except (ChrekError, asyncio.CancelledError):
+                raise
+            except Exception as error:  # unrecorded it would be tried again, and again, at once
+                _log.debug("its trace", exc_info=error)
+                raise DumpError(f"the capture of {pod.name} failed: {error!r}") from error
         except _NO_VERDICT:
             raise
         except ChrekError as error:

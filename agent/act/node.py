@@ -1,6 +1,7 @@
 """What every act of this node's agent works with."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,9 @@ from agent.runtime.cri.client import CRI
 from agent.runtime.cri.model import ImageConfig
 from agent.watch.containers import Containers
 from agent.watch.memory import Memory
+from chrek.logs import event
 
+_log = logging.getLogger("chrek.agent")
 _MOST_IMAGES: Final = 256
 
 
@@ -69,8 +72,17 @@ class Node:
         return self._images[ref]
 
     def later(self, work: Coroutine[Any, Any, object]) -> None:
-        """Do `work`, which handles its own errors, beside everything else."""
-        self.group.create_task(work)
+        """Do `work`, which handles its own errors, beside everything else: one that it does not
+        know ends nothing else."""
+        self.group.create_task(_logged(work))
+
+
+async def _logged(work: Coroutine[Any, Any, object]) -> None:
+    try:
+        await work
+    except Exception as error:
+        event(_log, logging.ERROR, "work failed", problem=repr(error))
+        _log.debug("its trace", exc_info=error)
 
 
 def now() -> datetime:

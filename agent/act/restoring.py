@@ -79,7 +79,8 @@ async def restore(
     if not restored.copied:
         node.later(caching.fill(node, pod, manifest))
     done = Done(Variant(manifest.variant), restored, loop.time() - began)
-    node.metrics.restored(None, restored.phases, manifest.size_bytes)
+    read_bytes = manifest.unpacked_bytes if restored.copied else manifest.size_bytes
+    node.metrics.restored(None, restored.phases, read_bytes)
     event(
         _log, logging.INFO, "restored",
         pod=f"{pod.namespace}/{pod.name}", checkpoint=f"{pod.checkpoint_id}/{done.variant}",

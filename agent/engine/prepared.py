@@ -17,6 +17,7 @@ from agent.engine import filling
 from agent.engine.current import Current
 from agent.engine.filling import Fill
 from agent.engine.means import Means
+from agent.engine.threads import to_its_end
 from agent.kernel import addresses, calls, workers
 from agent.pages import opened
 from agent.runtime.target import Target
@@ -86,7 +87,7 @@ async def prepare(
         place = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, place)
         by_name = {file.name: file for file in manifest.files}
-        pages = stack.enter_context(opened.opened(directory, manifest.files))
+        pages = await to_its_end(stack.enter_context, opened.opened(directory, manifest.files))
         mappings = {each.mappings for each in pages}
         archive_file = _named(by_name, FILES_ARCHIVE)
         archive = contents.open_file(directory, archive_file)

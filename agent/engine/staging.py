@@ -22,6 +22,7 @@ from chrek.errors import ChrekError, StorageError, StorageFullError
 from chrek.ids import CheckpointID
 from chrek.logs import event
 from chrek.manifest import Manifest, StoredFile
+from chrek.names import PAGES_PREFIX
 from chrek.phases import phase
 
 _log = logging.getLogger("chrek.capture")
@@ -77,8 +78,7 @@ class Staging:
     def _published(self, wanted: Publication, step: Callable[[], object]) -> tuple[Path, Manifest]:
         if self.beside is None:
             return self._in_place(wanted, step)
-        if wanted.compression is None:
-            self._refuse_full()
+        self._refuse_full(wanted.compression)
         with self.volume.staging(self.beside):
             with phase("copy"):
                 files = copying.copy(self.path, wanted.files, self.beside, step, wanted.compression)
@@ -107,9 +107,12 @@ class Staging:
         except ChrekError as error:
             event(_log, logging.WARNING, "not kept on the node", checkpoint=manifest.id, why=error)
 
-    def _refuse_full(self) -> None:
-        """Before a byte is written for nothing."""
+    def _refuse_full(self, compression: Compression | None) -> None:
+        """Before a byte is written for nothing. What page files become is not known."""
         needed, free = space.taken_bytes(self.path), space.free_bytes(self.volume.claim)
+        if compression:
+            pages = self.path.glob(f"{PAGES_PREFIX}*")
+            needed -= sum(space.taken(path.lstat()) for path in pages)
         if free is not None and needed > free:
             raise StorageFullError(
                 f"the checkpoint has {needed >> 20} MiB, the volume {free >> 20} MiB free",

@@ -3,6 +3,7 @@
 Standard library only: agent.inside imports this before it enters a container.
 """
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -34,14 +35,16 @@ def directory(hierarchy: str, path: str) -> Path:
 
 
 def hierarchy(controller: str, paths: dict[str, str]) -> str:
-    """Which hierarchy of `paths` has a controller: one of its own on cgroup v1, else that of v2."""
-    return controller if controller in paths else ""
+    """Which hierarchy of `paths` has a controller: one of v1, else that of v2."""
+    return next((each for each in paths if controller in each.split(",")), "")
 
 
 def charged(pid: int) -> Path:
     """The cgroup that the memory of `pid` is charged to. Raises OSError once that is gone."""
     paths = of(pid)
     memory = hierarchy("memory", paths)
+    if memory not in paths:
+        raise FileNotFoundError(errno.ENOENT, f"process {pid} is in no cgroup that counts memory")
     return directory(memory, paths[memory])
 
 

@@ -33,7 +33,11 @@ def nearest(
 
 def nodes(place: Path = _NODES) -> list[set[int]]:
     """CPUs of each NUMA node; nothing where the kernel knows no nodes."""
-    return [_listed(path.read_text()) for path in place.glob("node*/cpulist")]
+    found: list[set[int]] = []
+    for path in place.glob("node*/cpulist"):
+        with suppress(OSError):  # gone offline
+            found.append(_listed(path.read_text()))
+    return found
 
 
 def stay_on(cpus: Collection[int]) -> None:

@@ -149,15 +149,11 @@ def write(
 
         return one
 
-    with named(str(path)):
-        new = contents.create(path)
-    try:
+    with contents.created(path) as new:
         workers.spread(range(count), _threads(chosen), threading.Event(), begin)
         table = places.tobytes() + bytes(stored_digests)
         with named(str(path)):
             memory.write(new, memoryview(table), end)
-    finally:
-        os.close(new)
     if hashing.of_blocks(bytes(digests)) != file.digest:
         raise contents.differs(file.name)
     made = Compressed(chosen.codec, end + len(table), hashing.of_bytes(table))

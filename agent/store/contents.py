@@ -5,7 +5,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from agent.kernel import calls
@@ -39,11 +39,21 @@ def open_file(directory: int, file: StoredFile) -> int:
 def open_named(directory: int, name: str, size_bytes: int) -> int:
     """As `open_file`. Neither a link nor a FIFO nor a way out of the directory is followed."""
     descriptor = _open(directory, name)
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
-        os.close(descriptor)
-        raise DamagedError(f"{name} of the checkpoint has {found.st_size} bytes, not {size_bytes}")
+    with ExitStack() as stack:
+        stack.callback(os.close, descriptor)
+        found = status(descriptor, name)
+        if not stat.S_ISREG(found.st_mode) or found.st_size != size_bytes:
+            raise DamagedError(
+                f"{name} of the checkpoint has {found.st_size} bytes, not {size_bytes}"
+            )
+        stack.pop_all()
     return descriptor
+
+
+def status(descriptor: int, name: str) -> os.stat_result:
+    """Of a file of a checkpoint; raises StorageError."""
+    with named(f"{name} of the checkpoint"):
+        return os.fstat(descriptor)
 
 
 def exists(directory: int, name: str) -> bool:
@@ -55,9 +65,21 @@ def exists(directory: int, name: str) -> bool:
     return True
 
 
-def create(path: Path) -> int:
-    """A descriptor of a new file."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+@contextmanager
+def created(path: Path) -> Iterator[int]:
+    """A descriptor of a new file. Raises StorageError, also where the last bytes find no room: NFS
+    says that when the file is closed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with named(str(path)):
+        new = os.open(path, flags, 0o600)
+    try:
+        yield new
+    except BaseException:
+        with suppress(OSError):
+            os.close(new)
+        raise
+    with named(str(path)):
+        os.close(new)
 
 
 def differs(name: str) -> DamagedError:
@@ -90,7 +112,7 @@ def read_plain(directory: int, name: str, most: int) -> bytes:
     """The bytes of one file of at most so many, as they are; raises DamagedError for any other."""
     descriptor = _open(directory, name)
     try:
-        found = os.fstat(descriptor)
+        found = status(descriptor, name)
         if not stat.S_ISREG(found.st_mode) or found.st_size > most:
             raise DamagedError(f"{name} of the checkpoint is no plain file of sensible size")
         with named(f"{name} of the checkpoint"):

@@ -13,6 +13,7 @@ from agent.store import compressed, contents, hashing
 from agent.store.compressed import Reader, Table
 from agent.store.failures import named
 from chrek.compression import Compression
+from chrek.errors import StorageFullError
 from chrek.manifest import MAX_BYTES, StoredFile
 from chrek.names import CRIU_DIR, MANIFEST, PAGES_PREFIX, SIGNATURE
 
@@ -67,18 +68,15 @@ def seal(source: Path, target: Path) -> None:
     with contents.opened(source) as directory:
         for name in (SIGNATURE, MANIFEST):
             content = contents.read_plain(directory, name, MAX_BYTES)
-            with named(str(target / name)):
-                new = contents.create(target / name)
-                try:
-                    memory.write(new, memoryview(content), 0)
-                finally:
-                    os.close(new)
+            with contents.created(target / name) as new, named(str(target / name)):
+                memory.write(new, memoryview(content), 0)
 
 
 def compress(
     place: Path, files: Collection[StoredFile], chosen: Compression, step: Callable[[], object]
 ) -> list[StoredFile]:
-    """Have each page file of the staged checkpoint in `place` only compressed there. As `copy`."""
+    """Have each page file of the staged checkpoint in `place` only compressed there, for as long as
+    there is room for both. As `copy`."""
     made: list[StoredFile] = []
     with contents.opened(place) as directory:
         for file in files:
@@ -86,17 +84,21 @@ def compress(
                 made.append(file)
                 continue
             with compressed.opened(directory, file) as (descriptor, _):
-                made.append(compressed.write(descriptor, file, place / file.name, chosen, step))
-            with named(str(place / file.name)):
-                (place / file.name).unlink()
+                try:
+                    done = compressed.write(descriptor, file, place / file.name, chosen, step)
+                except StorageFullError:
+                    (place / file.compressed_name(chosen.codec)).unlink(missing_ok=True)
+                    done = file
+            made.append(done)
+            if done.compressed:
+                with named(str(place / file.name)):
+                    (place / file.name).unlink()
     return made
 
 
 def _copy(pieces: Iterable[Piece], file: StoredFile, target: Path) -> None:
     hasher = hashing.Hasher(file.digest, most_threads=1)  # the pods of the node want the others
-    with named(str(target)):
-        new = contents.create(target)
-    try:
+    with contents.created(target) as new:
         offset = 0
         for piece in pieces:
             hasher.update(memoryview(piece))
@@ -106,8 +108,6 @@ def _copy(pieces: Iterable[Piece], file: StoredFile, target: Path) -> None:
             offset += len(piece)
         with named(str(target)):
             os.ftruncate(new, file.size_bytes)
-    finally:
-        os.close(new)
     if hasher.digest() != file.digest:
         raise contents.differs(file.name)
 

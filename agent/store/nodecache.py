@@ -21,7 +21,7 @@ from agent.store.checkpoints import TRASH, Checkpoints
 from agent.store.failures import named
 from agent.store.use import removable
 from chrek import ids
-from chrek.errors import ChrekError, StorageDeniedError
+from chrek.errors import ChrekError, NotFoundError, StorageDeniedError
 from chrek.ids import CheckpointID, Variant
 from chrek.logs import event
 from chrek.manifest import Manifest
@@ -141,6 +141,8 @@ class NodeCache:
             with store.staging(place):
                 copying.copy(source, manifest.files, place, step)
                 copying.seal(source, place)
+                if checkpoints.peek(place) != manifest:
+                    raise NotFoundError(f"{source} was replaced while it was copied")
                 # Where the volume compresses, it takes more here.
                 more = max(0, space.taken_bytes(place) - needed)
                 with self._coming(copy_bytes=more) as fits:
@@ -226,7 +228,8 @@ def _needed_bytes(source: Path, manifest: Manifest) -> int:
     with contents.opened(source) as directory:
         for file in manifest.files:
             with compressed.opened(directory, file) as (descriptor, table):
-                total += table.present_bytes if table else space.taken(os.fstat(descriptor))
+                found = contents.status(descriptor, file.name)
+                total += table.present_bytes if table else space.taken(found)
     return total
 
 

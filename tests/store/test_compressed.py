@@ -1,5 +1,6 @@
 """Page files that are compressed on their volume: the same bytes, or none."""
 
+import errno
 import os
 import random
 import threading
@@ -109,6 +110,17 @@ def test_in_place_only_the_compressed_file_stays(tmp_path: Path) -> None:
     ]
     for made in files:
         verify(tmp_path / "claim", made)
+
+
+def test_in_place_a_file_that_finds_no_room_for_both_stays_as_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "claim"
+    place.mkdir()
+    with disks.small(place, 9 * MIB):
+        file = stored(place / "staged", os.urandom(6 * MIB))
+        made = copying.compress(place / "staged", [file], Compression("zstd", 1), lambda: None)
+        assert made == [file]
+        assert [path.name for path in (place / "staged").iterdir()] == [NAME]
+        verify(place / "staged", file)
 
 
 def _byte(offset: int) -> Callable[[Path], object]:
@@ -236,6 +248,25 @@ def test_a_full_volume_is_named(tmp_path: Path) -> None:
         target = tmp_path / "volume" / "there"
         with pytest.raises(StorageFullError, match=r"pages-1\.bin\.zst: No space left"):
             copied(tmp_path / "node", file, target, "zstd")
+
+
+def test_a_volume_that_is_found_full_when_a_file_is_closed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS tells so."""
+    file = stored(tmp_path / "node", CONTENT)
+    real = os.close
+
+    def close(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").resolve()
+        real(descriptor)
+        if path.is_relative_to(tmp_path / "volume") and path.is_file():
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(os, "close", close)
+    for codec in ("zstd", "none"):
+        with pytest.raises(StorageFullError, match="pages-1"):
+            copied(tmp_path / "node", file, tmp_path / "volume" / codec, codec)
 
 
 def test_it_ends_when_nobody_wants_it(tmp_path: Path) -> None:

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import FILES, ID, VARIANT, stage
 
-from agent.store import checkpoints, space
+from agent.store import checkpoints, copying, space
 from agent.store.checkpoints import Checkpoints
 from agent.store.nodecache import NodeCache
 from agent.store.use import in_use
 from agent.trust.keys import Keyring
-from chrek.errors import DamagedError, StorageError
+from chrek.errors import DamagedError, NotFoundError, StorageError
 from tests.chaos import disks
 
 Publish = Callable[..., Path]
@@ -230,6 +231,30 @@ async def test_what_is_dropped_while_it_is_restored_from_goes_afterwards(
         os.close(descriptor)
     cache.sweep()
     assert not hidden(cache)
+
+
+def test_one_that_is_replaced_meanwhile_fills_nothing(
+    cache: NodeCache, published: Path, publish: Publish
+) -> None:
+    """Else its files would stand beside the other's manifest."""
+    manifest = checkpoints.peek(published)
+    real = copying.copy
+
+    def replaced(*arguments: Any) -> Any:
+        made = real(*arguments)
+        publish(FILES | {"files.tar.zst": b"newer"}, replace=True)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copying, "copy", replaced)
+        with pytest.raises(NotFoundError, match="replaced"):
+            cache.fill(published, manifest, nothing)
+    assert not kept(cache)
+    assert not hidden(cache)
+    newer = checkpoints.peek(published)
+    assert newer != manifest
+    assert cache.fill(published, newer, nothing)
+    assert cache.find(newer)
 
 
 @pytest.mark.parametrize("name", ["criu/pages-1.img", "files.tar.zst", "criu/inventory.img"])
