@@ -42,12 +42,12 @@ def spread(
     begin: Callable[[], Callable[[T], object]],
 ) -> None:
     """Do what `begin` gives, asked once in each of `count` threads, with each item; on the first
-    error, or `stop`, no further item is begun. The threads end with this; the caller's is none of
-    them, and stays as it is. Raises that error, or StoppedError."""
+    error, or `stop`, no further item is begun. They touch nothing any more when this returns; the
+    caller is none of them, and stays as it is. Raises that error, or StoppedError."""
     source, taking = iter(items), threading.Lock()
     failures: list[BaseException] = []
 
-    def work() -> None:
+    def work(done: threading.Event) -> None:
         try:
             one = begin()
             while not failures and not stop.is_set():
@@ -58,23 +58,26 @@ def spread(
                 one(item)  # type: ignore[arg-type]
         except BaseException as error:
             failures.append(error)
+        finally:
+            done.set()
 
-    running: list[threading.Thread] = []
+    # Not by join: Python 3.11's, once a signal broke it off, takes the thread for ended.
+    running: list[threading.Event] = []
     try:
         for _ in range(count):
-            thread = threading.Thread(target=work, name="pages")
-            thread.start()
-            running.append(thread)
-        _join(running)
+            done = threading.Event()
+            threading.Thread(target=work, args=[done], name="pages").start()
+            running.append(done)
+        _wait(running)
     except BaseException as error:  # no room for one more, or a signal for the caller
         failures.append(error)
-        _join(running)
+        _wait(running)
     if failures:
         raise failures[0]
     if stop.is_set():
         raise StoppedError
 
 
-def _join(running: Sequence[threading.Thread]) -> None:
-    for thread in running:
-        thread.join()
+def _wait(running: Sequence[threading.Event]) -> None:
+    for done in running:
+        done.wait()

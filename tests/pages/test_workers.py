@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.kernel import workers
+from tests.machine.conftest import wait_for
 
 ITEMS = 1000
 
@@ -32,7 +33,7 @@ def test_every_item_is_done_once_and_never_by_the_caller() -> None:
     spread(one)
     assert sorted(done) == list(range(ITEMS))
     assert threading.current_thread() not in by
-    assert not left()
+    wait_for(lambda: not left(), "the threads to end")
 
 
 def test_an_error_ends_it() -> None:
@@ -47,7 +48,7 @@ def test_an_error_ends_it() -> None:
     with pytest.raises(KeyError):
         spread(one)
     assert len(done) < ITEMS
-    assert not left()
+    wait_for(lambda: not left(), "the threads to end")
 
 
 def test_so_does_a_signal_for_the_caller() -> None:
@@ -61,12 +62,14 @@ def test_so_does_a_signal_for_the_caller() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         spread(one)
-    assert len(done) < ITEMS
-    assert not left()
+    count = len(done)
+    assert count < ITEMS
+    wait_for(lambda: not left(), "the threads to end")
+    assert len(done) == count
 
 
 def test_and_so_does_whoever_wants_it_to_stop() -> None:
     stop = threading.Event()
     with pytest.raises(workers.StoppedError):
         spread(lambda item: item < 10 or stop.set(), stop)
-    assert not left()
+    wait_for(lambda: not left(), "the threads to end")
