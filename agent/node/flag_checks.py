@@ -14,6 +14,7 @@ _PATTERN = re.compile(r"[a-z0-9.*?-]{1,253}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?")
 _LAST_PORT = 65535
+_MOST_THREADS = 256
 
 
 def name(text: str) -> str:
@@ -62,6 +63,13 @@ def compression(text: str) -> Compression | None:
         return parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(error.message) from error
+
+
+def threads(text: str) -> int:
+    """As many as the chart allows."""
+    if not (_NUMBER.fullmatch(text) and int(text) <= _MOST_THREADS):
+        raise _refused(text, f"a number up to {_MOST_THREADS}")
+    return int(text)
 
 
 def port(text: str) -> int:

@@ -172,7 +172,7 @@ def _add_retention(parser: argparse.ArgumentParser) -> None:
         help="of copies in that directory (20Gi); 0: it is not used")  # fmt: skip
     add("--compression", type=check.compression, metavar="CODEC[:LEVEL]",
         help="of large memory in claims: none (default), zstd or lz4")  # fmt: skip
-    add("--compression-threads", default=0, type=check.count, metavar="N",
+    add("--compression-threads", default=0, type=check.threads, metavar="N",
         help="that compress (default 0: as many as a quarter of the cores)")  # fmt: skip
     add("--init-image", required=True, type=check.image, metavar="IMAGE",
         help="of pods that mount a claim to clean it")  # fmt: skip

@@ -123,6 +123,7 @@ def test_what_it_needs_is_asked_for_by_name(
         "--compression=zstd:0",
         "--compression=lz4:13",
         "--compression-threads=-1",
+        "--compression-threads=257",
         "--init-image=",
         "--init-image=--privileged",
         "--init-image=a b",

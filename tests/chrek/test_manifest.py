@@ -12,6 +12,7 @@ from chrek import manifest as manifests
 from chrek.errors import DamagedError, FormatError
 from chrek.manifest import (
     AddressFact,
+    Compressed,
     Facts,
     FileRoot,
     Manifest,
@@ -115,3 +116,19 @@ def test_a_manifest_is_json_for_people(manifest: Manifest) -> None:
     assert content.endswith(b"}\n")
     assert content.count(b"\n") > 10
     assert msgspec.json.decode(content)["format"] == 1
+
+
+@FAST
+@given(MANIFEST, st.sampled_from([1, 2, 3, 4]), st.sampled_from(["blake3", "blake3-1m"]))
+def test_only_page_files_of_format_4_can_be_compressed(
+    manifest: Manifest, number: int, kind: str
+) -> None:
+    made = Compressed("zstd", 17, f"blake3:{'0' * 64}")
+    file = StoredFile("pages-1.bin", 1 << 20, f"{kind}:{'0' * 64}", made)
+    content = manifests.encode(msgspec.structs.replace(manifest, format=number, files=[file]))
+    if (number, kind) == (4, "blake3-1m"):
+        found = manifests.decode(content)
+        assert (found.size_bytes, found.unpacked_bytes) == (17, 1 << 20)
+        return
+    with pytest.raises(DamagedError, match=r"pages-1\.bin compressed"):
+        manifests.decode(content)
