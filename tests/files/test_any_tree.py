@@ -66,7 +66,7 @@ def step(root: bytes, kind: str, where: bytes, what: Any) -> None:  # noqa: PLR0
             case "remove", _:
                 remove(path)
             case "remake", _:
-                shutil.rmtree(path)
+                remove(path)
                 os.mkdir(path)
             case "rename", bytes():
                 os.rename(path, os.path.join(root, what))
