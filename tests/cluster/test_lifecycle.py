@@ -5,7 +5,9 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
+from time import CLOCK_BOOTTIME, clock_gettime
 
 import pytest
 
@@ -47,16 +49,23 @@ def namespaces_of(pid: int) -> set[str]:
     return {str(link.readlink()) for link in Path(f"/proc/{pid}/ns").iterdir()}
 
 
-def processes_within(namespaces: set[str]) -> list[str]:
-    """The processes that are in one of these namespaces."""
+def processes_within(namespaces: set[str], until: float = inf) -> list[str]:
+    """The processes that are in one of these namespaces, and began by `until` (seconds since the
+    machine did): a namespace that came later can have the number of one that is gone."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if namespaces & namespaces_of(int(process.name)):
+            if began(process) <= until and namespaces & namespaces_of(int(process.name)):
                 found.append((process / "cmdline").read_text().replace("\0", " "))
         except OSError:
             continue
     return found
+
+
+def began(process: Path) -> float:
+    """When it was started, in seconds since the machine was."""
+    fields = (process / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +129,9 @@ def test_down_leaves_nothing_but_logs(second: Cluster, before: Traces, pod: str)
     node = int((STATE / "node.pid").read_text())
     namespaces = namespaces_of(node) - namespaces_of(os.getpid())
     assert len(processes_within(namespaces)) > 8
+    asked = clock_gettime(CLOCK_BOOTTIME)
     run("down")
-    assert processes_within(namespaces) == []
+    assert processes_within(namespaces, asked) == []
     assert Traces() == before
     assert not list(CGROUPS.glob(f"**/{NAME}"))
     assert [entry.name for entry in STATE.iterdir()] == ["logs"]
