@@ -16,7 +16,7 @@ HUGE_PAGES = "CHREK_HUGE_PAGES"
 PAGE_THREADS = "CHREK_PAGE_THREADS"
 COMPRESSION = "CHREK_COMPRESSION"
 COMPRESSION_THREADS = "CHREK_COMPRESSION_THREADS"
-_MOST_THREADS = 256
+MOST_THREADS = 256
 _FILES_LIMIT_MIB = "2048"
 _SCRATCH = Path("/run/chrek/scratch")
 
@@ -99,8 +99,8 @@ def compression_of(text: str, where: str) -> Compression | None:
 
 def _threads(name: str) -> int:
     text = os.environ.get(name, "0")
-    if not (text.isascii() and text.isdigit() and int(text) <= _MOST_THREADS):
-        raise UsageError(f"{name}={text} is not a number up to {_MOST_THREADS}")
+    if not (text.isascii() and text.isdigit() and int(text) <= MOST_THREADS):
+        raise UsageError(f"{name}={text} is not a number up to {MOST_THREADS}")
     return int(text)
 
 

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -65,10 +64,7 @@ def _opened(work: Path, bundle: Bundle, stack: ExitStack) -> tuple[list[Side], d
 def _run(asked: argparse.Namespace, bundle: Bundle) -> int:
     sizes = [size << 20 for size in asked.sizes]
     with ExitStack() as stack:
-        work = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=asked.work))
-        )
-        work.chmod(0o755)
+        work = stack.enter_context(entry.workplace(asked.work))
         sides, absent = _opened(work, bundle, stack)
         stack.callback(entry.undisturbed)
         facts = machine.facts(bundle, work)

@@ -8,7 +8,6 @@ a network volume.
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -220,9 +219,7 @@ def _same(each: Row, other: Row) -> bool:
 def _run(asked: argparse.Namespace) -> int:
     console, budget = tables.console(), Budget(asked.budget_seconds)
     with ExitStack() as stack:
-        made = tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=asked.work)
-        work = Path(stack.enter_context(made))
-        work.chmod(0o755)
+        work = stack.enter_context(entry.workplace(asked.work))
         found = Results(asked.json, _PART, machine.facts(bundles.find(), work))
         with quiet.pressure() as pressure:
             _measured(asked, work, stack, found, budget)

@@ -3,7 +3,10 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from bench.failures import SideFailedError, UnavailableError
 from bench.side import Side
@@ -29,6 +32,15 @@ def entered(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("bench: interrupted; everything that it started has ended", file=sys.stderr)
         return _INTERRUPTED
+
+
+@contextmanager
+def workplace(parent: Path) -> Iterator[Path]:
+    """A new directory in `parent` that containers can look into, gone after the block."""
+    with tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=parent) as made:
+        work = Path(made)
+        work.chmod(0o755)
+        yield work
 
 
 def closed(side: Side) -> None:

@@ -68,7 +68,7 @@ async def capture(
         try:
             try:
                 stored = await _capture(node, pod, running, attempt, cold_start_seconds)
-            except (ChrekError, asyncio.CancelledError):
+            except ChrekError:
                 raise
             except Exception as error:  # unrecorded it would be tried again, and again, at once
                 _log.debug("its trace", exc_info=error)

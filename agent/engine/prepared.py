@@ -18,7 +18,7 @@ from agent.engine.current import Current
 from agent.engine.filling import Fill
 from agent.engine.means import Means
 from agent.engine.threads import to_its_end
-from agent.kernel import addresses, calls, workers
+from agent.kernel import addresses, calls, memory, workers
 from agent.pages import opened
 from agent.runtime.target import Target
 from agent.store import contents
@@ -168,9 +168,7 @@ def _put(directory: int, name: str, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(beside, flags, 0o755, dir_fd=directory)
     try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        memory.write(descriptor, memoryview(content), 0)
     finally:
         os.close(descriptor)
     os.rename(beside, name, src_dir_fd=directory, dst_dir_fd=directory)

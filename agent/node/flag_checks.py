@@ -4,6 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
+from agent.settings import MOST_THREADS
 from chrek import ids, quantities
 from chrek.compression import Compression, parse
 from chrek.errors import UsageError
@@ -14,7 +15,6 @@ _PATTERN = re.compile(r"[a-z0-9.*?-]{1,253}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
 _SECONDS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?")
 _LAST_PORT = 65535
-_MOST_THREADS = 256
 
 
 def name(text: str) -> str:
@@ -67,8 +67,8 @@ def compression(text: str) -> Compression | None:
 
 def threads(text: str) -> int:
     """As many as the chart allows."""
-    if not (_NUMBER.fullmatch(text) and int(text) <= _MOST_THREADS):
-        raise _refused(text, f"a number up to {_MOST_THREADS}")
+    if not (_NUMBER.fullmatch(text) and int(text) <= MOST_THREADS):
+        raise _refused(text, f"a number up to {MOST_THREADS}")
     return int(text)
 
 

@@ -97,11 +97,10 @@ class _Reader:
             return self._compressed.read(page_file.descriptor, page_file.table, number)
         file, start = page_file.file, number * hashing.BLOCK_BYTES
         size = min(hashing.BLOCK_BYTES, page_file.size_bytes - start)
-        digest = file.digests[number * hashing.DIGEST_BYTES : (number + 1) * hashing.DIGEST_BYTES]
         with named(f"{file.name} of the checkpoint"):
             whole = self._buffer.fill(page_file.descriptor, size, start)
         block = self._buffer.view[:size]
-        if not whole or hashing.of_block(block) != digest:
+        if not whole or hashing.of_block(block) != file.digests[hashing.place(number)]:
             raise contents.differs(file.name)
         return block
 

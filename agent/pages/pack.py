@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.criu.bundle import Bundle
-from agent.kernel import calls, workers
+from agent.kernel import calls, memory, workers
 from agent.kernel.memory import Buffer, zero
 from agent.pages import choice, cow, dumped, index, pagemap
 from agent.pages.choice import Interval, Leaving
@@ -83,14 +83,14 @@ def _keep(bundle: Bundle, images: Path, leaving: Leaving, descriptor: int) -> No
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     new = os.open(_pages(images, leaving.pages.number), flags, 0o600)
     try:
+        end = 0
         for run in kept:
             for offset in range(run.offset, run.offset + run.size, _BLOCK):
                 size = min(_BLOCK, run.offset + run.size - offset)
                 if not buffer.fill(descriptor, size, offset):
                     raise DamagedError("CRIU's pages are fewer than it says")
-                view = buffer.view[:size]
-                while view:
-                    view = view[os.write(new, view) :]
+                memory.write(new, buffer.view[:size], end)
+                end += size
     finally:
         os.close(new)
     image = images / leaving.pagemap
@@ -118,8 +118,7 @@ def _hashed(
             size = min(_BLOCK, size_bytes - start)
             if not buffer.fill(descriptor, size, start):
                 raise DamagedError(f"{name} became shorter")
-            digest = hashing.of_block(buffer.view[:size])
-            digests[number * len(digest) : (number + 1) * len(digest)] = digest
+            digests[hashing.place(number)] = hashing.of_block(buffer.view[:size])
             for extent in droppable.within(start, start + size):
                 zeroes[number] += _zeroes(buffer.address - start, extent)
 

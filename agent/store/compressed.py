@@ -75,9 +75,7 @@ class Reader:
         with named(f"{table.name} of the checkpoint"):
             whole = stored <= size and self._buffer.fill(descriptor, stored, offset)
         packed = self._buffer.view[:stored]
-        first = number * hashing.DIGEST_BYTES
-        digest = table.digests[first : first + hashing.DIGEST_BYTES]
-        if not whole or hashing.of_block(packed) != digest:
+        if not whole or hashing.of_block(packed) != table.digests[hashing.place(number)]:
             raise contents.differs(table.name)
         return packed if stored == size else self._unpacker.unpack(table.codec, packed, size)
 
@@ -137,7 +135,7 @@ def write(
                 if not buffer.fill(source, size, number * _BLOCK):
                     raise contents.differs(file.name)
             block = buffer.view[:size]
-            here = slice(number * hashing.DIGEST_BYTES, (number + 1) * hashing.DIGEST_BYTES)
+            here = hashing.place(number)
             digests[here] = hashing.of_block(block)
             packed = b"" if zero(buffer.address, size) else pack(block)
             stored_digests[here] = hashing.of_block(packed)
@@ -168,13 +166,14 @@ def _table(descriptor: int, file: StoredFile, made: Compressed) -> Table:
     name = file.compressed_name(made.codec)
     count = hashing.block_count(file.size_bytes)
     start = made.size_bytes - count * _ENTRY_BYTES
-    content = bytearray(count * _ENTRY_BYTES)
+    buffer = bytearray(count * _ENTRY_BYTES)
     with named(f"{name} of the checkpoint"):
-        whole = start >= 0 and memory.read(descriptor, memoryview(content), start) == len(content)
-    if not whole or hashing.of_bytes(bytes(content)) != made.table:
+        whole = start >= 0 and memory.read(descriptor, memoryview(buffer), start) == len(buffer)
+    content = bytes(buffer)
+    if not whole or hashing.of_bytes(content) != made.table:
         raise contents.differs(name)
     size = count * _PLACE_BYTES
-    places, digests = bytes(content[:size]), bytes(content[size:])
+    places, digests = content[:size], content[size:]
     numbers = array("Q", places)
     ends = map(operator.add, numbers[::2], numbers[1::2])
     if any(end > start for end in ends):

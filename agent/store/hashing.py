@@ -32,6 +32,11 @@ def of_blocks(digests: bytes) -> str:
     return f"{_BLOCKS}{blake3(digests).hexdigest()}"
 
 
+def place(number: int) -> slice:
+    """Where the digest of a block stands among those of its file."""
+    return slice(number * DIGEST_BYTES, (number + 1) * DIGEST_BYTES)
+
+
 def block_count(size_bytes: int) -> int:
     """How many blocks a file has; the last one may be shorter."""
     return -(-size_bytes // BLOCK_BYTES)

@@ -7,7 +7,6 @@ Each row is printed, and written, as soon as it is known.
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -90,9 +89,7 @@ def _run(asked: argparse.Namespace) -> int:
     failed = True
     try:
         with ExitStack() as stack:
-            made = tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=asked.work)
-            work = Path(stack.enter_context(made))
-            work.chmod(0o755)
+            work = stack.enter_context(entry.workplace(asked.work))
             tmpfs = stack.enter_context(caches.tmpfs(work / "tmpfs", huge=True))
             for found in (on_gpu, without):
                 found.facts["tmpfs"] = (

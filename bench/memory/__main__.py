@@ -8,7 +8,6 @@ import argparse
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -155,9 +154,7 @@ def _sides(place: Path, stack: ExitStack) -> list[Side]:
 def _run(asked: argparse.Namespace) -> int:
     console, budget = tables.console(), Budget(asked.budget_seconds)
     with ExitStack() as stack:
-        made = tempfile.TemporaryDirectory(prefix="chrek-bench-", dir=asked.work)
-        work = Path(stack.enter_context(made))
-        work.chmod(0o755)
+        work = stack.enter_context(entry.workplace(asked.work))
         found = Results(asked.json, _PART, machine.facts(bundles.find(), work))
         with quiet.pressure() as pressure:
             _Run(asked, work, workload.installed(work), found, budget).measured(stack)
